@@ -1,0 +1,16 @@
+/* Time. Stored times are UTC milliseconds since 1970; intervals are measured on the monotonic clock. */
+#ifndef PHANTOM_CI_BASE_CLOCK_H
+#define PHANTOM_CI_BASE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_now_ms(void);
+int64_t clock_monotonic_ms(void);
+
+/* Local time, "2026-11-23 19:39:02"; "-" for 0. Free with g_free(). */
+char *clock_format(int64_t utc_ms);
+
+/* "12 s ago", "3 min ago", "in 40 s", "2 d ago" seen from now_ms; "never" for 0. Free with g_free(). */
+char *clock_format_relative(int64_t utc_ms, int64_t now_ms);
+
+#endif

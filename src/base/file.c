@@ -1,0 +1,105 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+enum { COMPONENT_MAX_BYTES = 200, COMPONENT_HASH_DIGITS = 16 };
+
+char *file_read(const char *path, size_t limit_bytes, size_t *length, GError **error)
+{
+    /* O_NONBLOCK: opening a FIFO that nobody writes would wait for ever. */
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        error_set_errno(error, BASE_ERROR, errno, "cannot read %s", path);
+        return NULL;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        g_set_error(error, BASE_ERROR, ERROR_INVALID, "%s is not a regular file", path);
+        return NULL;
+    }
+    char *bytes = fd_read_to_end(fd, limit_bytes, length, error);
+    if (!bytes) {
+        g_prefix_error(error, "%s: ", path);
+    }
+    return bytes;
+}
+
+bool file_write_atomic(const char *path, const char *bytes, size_t length, int mode, GError **error)
+{
+    char *target = realpath(path, NULL);
+    const char *written = target ? target : path;
+    struct stat status;
+    if (stat(written, &status) == 0) {
+        mode = (int)(status.st_mode & 0777);
+    }
+    g_autoptr(GError) local = NULL;
+    bool good = g_file_set_contents_full(written, bytes, (gssize)length,
+                                         G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                         mode, &local);
+    free(target);
+    if (!good) {
+        enum error_code code = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
+                                   ? ERROR_NO_SPACE
+                                   : ERROR_SYSTEM;
+        g_set_error(error, BASE_ERROR, (int)code, "%s", local->message);
+    }
+    return good;
+}
+
+bool file_ensure_private_directory(const char *path, GError **error)
+{
+    if (g_mkdir_with_parents(path, 0700) < 0 && errno != EEXIST) {
+        return error_set_errno(error, BASE_ERROR, errno, "cannot make the directory %s", path);
+    }
+    struct stat status;
+    if (lstat(path, &status) < 0) {
+        return error_set_errno(error, BASE_ERROR, errno, "cannot use the directory %s", path);
+    }
+    if (!S_ISDIR(status.st_mode)) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s is not a directory (a link is not followed here); move it away", path);
+        return false;
+    }
+    if (status.st_uid != geteuid()) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s belongs to user %u, not to the user %u who runs this; run phantom_ci as that "
+                    "user, or: chown -R %u %s",
+                    path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+        return false;
+    }
+    if (status.st_mode & 0022) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s may be written by others (mode %03o); mend it with: chmod 700 %s", path,
+                    (unsigned)(status.st_mode & 0777), path);
+        return false;
+    }
+    return true;
+}
+
+char *file_component_from_name(const char *name)
+{
+    GString *component = g_string_new(NULL);
+    for (const char *at = name; *at; at++) {
+        bool plain = g_ascii_isalnum(*at) || *at == '_' || *at == '-' || (*at == '.' && at > name);
+        if (plain) {
+            g_string_append_c(component, *at);
+        } else {
+            g_string_append_printf(component, "%%%02X", (unsigned char)*at);
+        }
+    }
+    if (component->len > COMPONENT_MAX_BYTES) {
+        g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);
+        g_string_truncate(component, COMPONENT_MAX_BYTES - COMPONENT_HASH_DIGITS - 1);
+        /* '%-' is written by nothing else, so that a cut name never equals a whole one. */
+        g_string_append_printf(component, "%%-%.*s", COMPONENT_HASH_DIGITS - 1, digest);
+    }
+    return g_string_free(component, FALSE);
+}

@@ -1,0 +1,84 @@
+/*
+ * Child processes.
+ *
+ * 1. Fill a struct spawn_options (SPAWN_OPTIONS_INIT, then fields).
+ * 2. spawn_start() forks and execs. A failure before or at exec is data: stage and errno, read from a
+ *    close-on-exec pipe before the function returns, so there is never a half-started child.
+ * 3. Wait with waitpid()/the pidfd, or use spawn_run() for "run this to its end, with a time limit".
+ *
+ * Children get every signal unblocked and at its default action, and no descriptor but 0, 1, 2 and
+ * those passed.
+ */
+#ifndef PHANTOM_CI_BASE_SPAWN_H
+#define PHANTOM_CI_BASE_SPAWN_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2 };
+
+struct spawn_options {
+    const char *const *argv; /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
+    const char *const *envp; /* "K=V" list, NULL-terminated; NULL = this process's environment */
+    const char *directory;   /* NULL = this process's */
+    int stdin_fd, stdout_fd, stderr_fd; /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
+    int pass_fd;             /* one more descriptor, passed as number 3, or -1 */
+    bool new_session;        /* setsid(): own session and process group */
+    int parent_death_signal; /* Linux: sent to the child when this thread's process ends; 0 = none */
+};
+
+#define SPAWN_OPTIONS_INIT                                                                             \
+    {.argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                           \
+     .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fd = -1, .new_session = false,       \
+     .parent_death_signal = 0}
+
+enum spawn_stage { SPAWN_STAGE_NONE, SPAWN_STAGE_FORK, SPAWN_STAGE_SETUP, SPAWN_STAGE_DIRECTORY, SPAWN_STAGE_EXEC };
+
+struct spawn_failure {
+    enum spawn_stage stage;
+    int errnum;
+};
+
+/* Starts the child; returns its pid, or -1 with `error` and, if not NULL, `failure`. */
+pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *failure, GError **error);
+
+/* What spawn_run() collected. `out` and `err` are NUL-terminated, cut at their limits. */
+struct spawn_result {
+    char *out;
+    size_t out_length;
+    char *err;
+    size_t err_length;
+    int wait_status; /* as of waitpid() */
+    bool out_truncated;
+};
+void spawn_result_clear(struct spawn_result *result);
+
+struct spawn_run_options {
+    struct spawn_options spawn; /* stdout_fd and stderr_fd are set by spawn_run(); new_session is implied */
+    const char *input;          /* bytes for stdin, or NULL for /dev/null */
+    size_t input_length;
+    size_t out_limit_bytes; /* what lies beyond is read and dropped, and out_truncated set */
+    size_t err_limit_bytes; /* beyond: the tail is kept */
+    int timeout_ms;         /* -1 = none; at the end the process group gets SIGKILL, ERROR_LIMIT */
+    int cancel_fd;          /* when it becomes readable: SIGKILL, ERROR_CANCELED; -1 = none */
+};
+
+/* Runs to the end of the leader. Whatever is left of its process group is killed before the leader is
+ * reaped. A non-zero exit is a result, not an error. `result` is always safe to clear. */
+bool spawn_run(const struct spawn_run_options *options, struct spawn_result *result, GError **error);
+
+/* SIGKILL to the process group of an unreaped child that leads it (asserts pgid > 1). */
+void spawn_kill_group(pid_t leader, int signal_number);
+
+/* A pidfd for an unreaped child or other process, close-on-exec; -1 where the system has none. */
+int spawn_open_pidfd(pid_t pid);
+
+/* "exit 3", "killed by SIGKILL (signal 9)"; free with g_free(). */
+char *spawn_format_status(int wait_status);
+
+/* "SIGKILL" for 9; "signal 64" when it has no name. Static or interned string. */
+const char *spawn_signal_name(int signal_number);
+
+#endif

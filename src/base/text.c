@@ -1,0 +1,133 @@
+#include "base/text.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+enum { NEAREST_MAX_LENGTH = 64, NEAREST_MAX_DISTANCE = 2 };
+
+/* Characters that move the cursor, change the terminal or reorder what is read. */
+static bool is_hidden_control(gunichar character)
+{
+    return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
+           (character >= 0x202a && character <= 0x202e) ||
+           (character >= 0x2066 && character <= 0x2069) || character == 0x2028 || character == 0x2029 ||
+           character == 0x200e || character == 0x200f || character == 0xfeff;
+}
+
+void text_append_escaped(GString *out, const char *bytes, size_t length, enum text_escape how)
+{
+    const char *end = bytes + length;
+    while (bytes < end) {
+        /* The common case at full speed: printable ASCII. */
+        const char *run = bytes;
+        while (run < end && *run >= 0x20 && *run < 0x7f) {
+            run++;
+        }
+        g_string_append_len(out, bytes, run - bytes);
+        bytes = run;
+        if (bytes == end) {
+            break;
+        }
+        gunichar character = g_utf8_get_char_validated(bytes, end - bytes);
+        if (how == TEXT_KEEP_LAYOUT && (*bytes == '\n' || *bytes == '\t')) {
+            g_string_append_c(out, *bytes++);
+        } else if (character == (gunichar)-1 || character == (gunichar)-2 || (unsigned char)*bytes < 0x80) {
+            g_string_append_printf(out, "\\x%02x", (unsigned char)*bytes++);
+        } else if (is_hidden_control(character)) {
+            g_string_append_printf(out, "\\u{%04x}", (unsigned)character);
+            bytes = g_utf8_next_char(bytes);
+        } else {
+            const char *next = g_utf8_next_char(bytes);
+            g_string_append_len(out, bytes, next - bytes);
+            bytes = next;
+        }
+    }
+}
+
+char *text_escape(const char *text)
+{
+    GString *out = g_string_new(NULL);
+    if (text) {
+        text_append_escaped(out, text, strlen(text), TEXT_ONE_LINE);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static unsigned edit_distance(const char *left, const char *right)
+{
+    unsigned row[NEAREST_MAX_LENGTH + 1];
+    size_t width = strlen(right);
+    for (unsigned j = 0; j <= width; j++) {
+        row[j] = j;
+    }
+    for (unsigned i = 1; left[i - 1]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= width; j++) {
+            unsigned above = row[j];
+            unsigned best = MIN(above, row[j - 1]) + 1;
+            row[j] = MIN(best, diagonal + (left[i - 1] == right[j - 1] ? 0 : 1));
+            diagonal = above;
+        }
+    }
+    return row[width];
+}
+
+const char *text_nearest(const char *word, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    unsigned least = NEAREST_MAX_DISTANCE + 1;
+    if (strlen(word) > NEAREST_MAX_LENGTH) {
+        return NULL;
+    }
+    for (; *candidates; candidates++) {
+        size_t length = strlen(*candidates);
+        unsigned distance =
+            length <= NEAREST_MAX_LENGTH ? edit_distance(word, *candidates) : NEAREST_MAX_DISTANCE + 1;
+        if (distance < least && distance * 2 < MAX(strlen(word), length)) {
+            least = distance;
+            nearest = *candidates;
+        }
+    }
+    return nearest;
+}
+
+bool text_glob_match(const char *pattern, const char *name)
+{
+    return fnmatch(pattern, name, 0) == 0;
+}
+
+bool text_is_glob(const char *text)
+{
+    return strpbrk(text, "*?[") != NULL;
+}
+
+char *text_join_words(char *const *argv)
+{
+    GString *text = g_string_new(NULL);
+    for (; *argv; argv++) {
+        bool plain = **argv && !strpbrk(*argv, " \t\n'\"\\$`;&|<>()*?[]#~");
+        g_autofree char *quoted = plain ? g_strdup(*argv) : g_shell_quote(*argv);
+        g_string_append_printf(text, "%s%s", text->len ? " " : "", quoted);
+    }
+    return g_string_free(text, FALSE);
+}
+
+bool text_is_object_id(const char *text)
+{
+    size_t length = strspn(text, "0123456789abcdef");
+    return (length == 40 || length == 64) && text[length] == '\0';
+}
+
+const char *text_short_id(const char *object_id)
+{
+    enum { RING = 8, DIGITS = 10 };
+    static char ring[RING][DIGITS + 1];
+    static unsigned next;
+    if (!object_id || !*object_id) {
+        return "-";
+    }
+    char *slot = ring[next++ % RING];
+    g_strlcpy(slot, object_id, DIGITS + 1);
+    return slot;
+}

@@ -1,0 +1,24 @@
+/* The functions behind the table in commands.c. */
+#ifndef PHANTOM_CI_COMMANDS_ALL_H
+#define PHANTOM_CI_COMMANDS_ALL_H
+
+#include "commands/commands.h"
+
+int command_add(const struct command *command, int argc, char **argv);
+int command_cancel(const struct command *command, int argc, char **argv);
+int command_check(const struct command *command, int argc, char **argv);
+int command_job(const struct command *command, int argc, char **argv);
+int command_jobs(const struct command *command, int argc, char **argv);
+int command_logs(const struct command *command, int argc, char **argv);
+int command_pause(const struct command *command, int argc, char **argv);
+int command_poll(const struct command *command, int argc, char **argv);
+int command_remove(const struct command *command, int argc, char **argv);
+int command_repo(const struct command *command, int argc, char **argv);
+int command_resume(const struct command *command, int argc, char **argv);
+int command_retry(const struct command *command, int argc, char **argv);
+int command_run(const struct command *command, int argc, char **argv);
+int command_status(const struct command *command, int argc, char **argv);
+int command_version(const struct command *command, int argc, char **argv);
+int command_why(const struct command *command, int argc, char **argv);
+
+#endif

@@ -1,0 +1,228 @@
+#include "commands/commands.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "commands/all.h"
+
+const struct command commands[] = {
+    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--run] [--no-check]",
+     "watch a branch of a repository",
+     "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a glob "
+     "(\"release/*\") or \"\" for every branch.\nThe present tip is the baseline: the next push runs, or "
+     "this one at once with --run. Comments and order of Repo.toml are kept.",
+     command_add},
+    {"remove", "NAME", "stop watching a repository; its history stays", NULL, command_remove},
+    {"repo", "[FILTER]", "list repositories, their branches, last jobs and looks", NULL, command_repo},
+    {"jobs", "[FILTER] [--state S] [--limit N]", "list jobs, newest first",
+     "FILTER is a part of a repository's or branch's name, the beginning of a SHA, or a state.",
+     command_jobs},
+    {"job", "ID", "show one job with its steps", NULL, command_job},
+    {"logs", "[FILTER|JOB] [--repo R] [--branch B] [--limit N] [--step N] [-f] [--timestamps] [--raw]",
+     "print what the steps of jobs wrote",
+     "With a job's number: its whole output, byte for byte unless it goes to a terminal. Without: the newest "
+     "50 lines over all matching jobs (--limit 0: all), each led by its job.",
+     command_logs},
+    {"run", "NAME [--branch B] [--sha S] [--detach]", "run a branch's tip, or an older commit of it, now",
+     "In the foreground with live output; the exit code is 0 when the job succeeded. Ctrl-C cancels the job.",
+     command_run},
+    {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
+    {"cancel", "JOB", "cancel a queued or running job", NULL, command_cancel},
+    {"poll", "[NAME]", "look now (for a post-receive hook)", NULL, command_poll},
+    {"why", "NAME [--branch B]", "say in words what was decided last, and on which commits", NULL,
+     command_why},
+    {"status", "[--stale DURATION]", "say whether all is well",
+     "Exit code 1 when no daemon runs or, with --stale, when looking at a repository has not succeeded for so "
+     "long.",
+     command_status},
+    {"pause", "NAME", "go on recording pushes of a repository, but start no job", NULL, command_pause},
+    {"resume", "NAME", "start jobs of a paused repository again", NULL, command_resume},
+    {"check", "[FILE...]", "check the configuration, or the files named",
+     "A file called neither Repo.toml nor config.toml is checked as a workflow.", command_check},
+    {"version", "", "print the version", NULL, command_version},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *command = commands; command->name; command++) {
+        if (strcmp(command->name, name) == 0) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+void command_print_overview(void)
+{
+    printf("Usage: phantom_ci [--quiet] [--kill-jobs]     the daemon: watch and run\n"
+           "       phantom_ci COMMAND ...\n\n"
+           "A self-hosted CI runner that pulls: it looks at the repositories of Repo.toml and runs\n"
+           "workflow/<branch>.toml when their branches move. It listens on nothing.\n\nCommands:\n");
+    for (const struct command *command = commands; command->name; command++) {
+        printf("  %-8s %s\n", command->name, command->summary);
+    }
+    printf("\nOptions of every command: --config-dir DIR, --state-dir DIR, --cache-dir DIR, --help;\n"
+           "listing commands have --json. phantom_ci COMMAND --help says more.\n\n"
+           "Exit codes: 0 ok, 1 negative answer, 2 usage, 3 not found, 75 try again, 78 configuration.\n");
+}
+
+void command_context_clear(struct command_context *context)
+{
+    g_clear_pointer(&context->store, store_close);
+    g_clear_pointer(&context->config, config_free);
+    g_clear_pointer(&context->config_dir, g_free);
+    g_clear_pointer(&context->state_dir, g_free);
+    g_clear_pointer(&context->cache_dir, g_free);
+    paths_clear(&context->paths);
+}
+
+static GOptionContext *make_option_context(const struct command *command,
+                                           struct command_context *context,
+                                           const GOptionEntry *entries, int flags)
+{
+    const GOptionEntry common[] = {
+        {"config-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->config_dir, "where Repo.toml is", "DIR"},
+        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->state_dir, "where the history is", "DIR"},
+        {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->cache_dir, "where checkouts are", "DIR"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry json[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &context->json, "print JSON; times are UTC milliseconds", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    GOptionContext *options = g_option_context_new(NULL);
+    g_autofree char *summary = g_strconcat(command->summary, command->details ? "\n\n" : "",
+                                           command->details ? command->details : "", NULL);
+    g_option_context_set_summary(options, summary);
+    if (entries) {
+        g_option_context_add_main_entries(options, entries, NULL);
+    }
+    if (flags & COMMAND_JSON) {
+        g_option_context_add_main_entries(options, json, NULL);
+    }
+    g_option_context_add_main_entries(options, common, NULL);
+    g_option_context_set_help_enabled(options, FALSE);
+    return options;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_help(const struct command *command, GOptionContext *options)
+{
+    g_autofree char *help = g_option_context_get_help(options, TRUE, NULL);
+    /* GLib writes the usage line by the program's name; ours names the command and its arguments. */
+    const char *rest = strchr(help, '\n');
+    printf("Usage: phantom_ci %s %s%s", command->name, command->arguments, rest ? rest : "\n");
+}
+
+int command_parse(const struct command *command, struct command_context *context,
+                  const GOptionEntry *entries, int flags, int *argc, char ***argv, int least, int most)
+{
+    g_autoptr(GOptionContext) options = make_option_context(command, context, entries, flags);
+    g_autoptr(GError) error = NULL;
+    if (asks_for_help(*argc, *argv)) {
+        print_help(command, options);
+        return EXIT_CODE_OK;
+    }
+    if (!g_option_context_parse(options, argc, argv, &error)) {
+        g_autofree char *message = text_escape(error->message);
+        return command_fail_text(EXIT_CODE_USAGE, "%s; see phantom_ci %s --help", message, command->name);
+    }
+    if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
+        memmove(*argv + 1, *argv + 2, (size_t)(*argc - 1) * sizeof(**argv));
+        (*argc)--;
+    }
+    int words = *argc - 1;
+    if (words < least || (most >= 0 && words > most)) {
+        return command_fail_text(EXIT_CODE_USAGE, "usage: phantom_ci %s %s", command->name,
+                                 command->arguments);
+    }
+    if (!paths_init(&context->paths, context->config_dir, context->state_dir, context->cache_dir, &error)) {
+        return command_fail(error);
+    }
+    return -1;
+}
+
+int command_open_store(struct command_context *context, bool create, bool *exists)
+{
+    g_autofree char *database = paths_database(&context->paths);
+    g_autoptr(GError) error = NULL;
+    bool there = access(database, F_OK) == 0;
+    if (exists) {
+        *exists = there;
+    }
+    if (!there && !create) {
+        return -1;
+    }
+    if (!there && !paths_ensure(&context->paths, &error)) {
+        return command_fail(error);
+    }
+    context->store = store_open(database, &error);
+    return context->store ? -1 : command_fail(error);
+}
+
+int command_load_config(struct command_context *context)
+{
+    struct diagnostics *diagnostics = diagnostics_new();
+    context->config = config_load(context->paths.config, diagnostics);
+    if (!context->config) {
+        g_autofree char *text = diagnostics_format(diagnostics);
+        fputs(text, stderr);
+    }
+    diagnostics_free(diagnostics);
+    return context->config ? -1 : EXIT_CODE_CONFIG;
+}
+
+const struct repo_config *command_find_repo(const struct command_context *context, const char *name)
+{
+    const struct repo_config *repo = config_find_repo(context->config, name);
+    if (!repo) {
+        const char *nearest = config_nearest_repo(context->config, name);
+        g_autofree char *escaped = text_escape(name);
+        command_fail_text(EXIT_CODE_NOT_FOUND, "no repository \"%s\"%s%s%s", escaped,
+                          nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                          nearest ? "\"?" : " (see: phantom_ci repo)");
+    }
+    return repo;
+}
+
+bool command_parse_job(const char *text, int64_t *job)
+{
+    guint64 number = 0;
+    if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXINT64, &number, NULL)) {
+        return false;
+    }
+    *job = (int64_t)number;
+    return true;
+}
+
+int command_fail(const GError *error)
+{
+    g_autoptr(GString) message = g_string_new(NULL);
+    text_append_escaped(message, error->message, strlen(error->message), TEXT_KEEP_LAYOUT);
+    fprintf(stderr, "phantom_ci: %s\n", message->str);
+    return error_exit_code(error);
+}
+
+int command_fail_text(int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("phantom_ci: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return code;
+}

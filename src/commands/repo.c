@@ -1,0 +1,184 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "commands/all.h"
+#include "commands/show.h"
+#include "daemon/look_status.h"
+#include "git/url.h"
+
+struct listing {
+    struct command_context *context;
+    GHashTable *looks;
+    int64_t now_ms;
+};
+
+/* The branches of a repo that the store knows; empty without a store. */
+static GPtrArray *list_branches(const struct listing *listing, const char *repo)
+{
+    GPtrArray *branches =
+        listing->context->store ? store_branches(listing->context->store, repo, NULL) : NULL;
+    return branches ? branches : g_ptr_array_new();
+}
+
+static bool is_paused(const struct listing *listing, const char *repo)
+{
+    bool paused = false;
+    return listing->context->store &&
+           store_repo_is_paused(listing->context->store, repo, &paused, NULL) && paused;
+}
+
+static struct job *latest_job(const struct listing *listing, const struct branch *branch)
+{
+    return store_job_latest(listing->context->store, branch->repo, branch->name, NULL);
+}
+
+static json_t *branch_to_json(const struct listing *listing, const struct branch *branch)
+{
+    struct job *job = latest_job(listing, branch);
+    const char *state = branch->gone_ms ? "branch missing" : (job ? job_state_name(job->state) : NULL);
+    json_t *object = json_object();
+    json_object_set_new(object, "name", show_json_text(branch->name));
+    json_object_set_new(object, "tip", show_json_text(branch->tip));
+    json_object_set_new(object, "seen", show_json_number(branch->seen_ms));
+    json_object_set_new(object, "gone", show_json_number(branch->gone_ms));
+    json_object_set_new(object, "state", show_json_text(state));
+    json_object_set_new(object, "job", job ? json_integer(job->id) : json_null());
+    job_free(job);
+    return object;
+}
+
+static json_t *repo_to_json(const struct listing *listing, const struct repo_config *repo)
+{
+    static const struct look_status unknown;
+    const struct look_status *look = g_hash_table_lookup(listing->looks, repo->name);
+    look = look ? look : &unknown;
+    json_t *targets = json_array();
+    for (char **target = repo->target_branches; *target; target++) {
+        json_array_append_new(targets, show_json_text(*target));
+    }
+    json_t *list = json_array();
+    g_autoptr(GPtrArray) branches = list_branches(listing, repo->name);
+    for (unsigned i = 0; i < branches->len; i++) {
+        json_array_append_new(list, branch_to_json(listing, g_ptr_array_index(branches, i)));
+    }
+    g_autofree char *url = url_for_display(repo->url);
+    json_t *object = json_object();
+    json_object_set_new(object, "name", show_json_text(repo->name));
+    json_object_set_new(object, "path", show_json_text(url));
+    json_object_set_new(object, "target_branch", targets);
+    json_object_set_new(object, "poll_interval_ms", json_integer(repo->poll_interval_ms));
+    json_object_set_new(object, "paused", json_boolean(is_paused(listing, repo->name)));
+    json_object_set_new(object, "last_look", show_json_number(look->last_look_ms));
+    json_object_set_new(object, "last_ok", show_json_number(look->last_ok_ms));
+    json_object_set_new(object, "next_look", show_json_number(look->next_look_ms));
+    json_object_set_new(object, "failures", json_integer(look->failures));
+    json_object_set_new(object, "last_error", show_json_text(look->error));
+    json_object_set_new(object, "branches", list);
+    return object;
+}
+
+static void print_row(struct tty_table *table, const struct listing *listing,
+                      const struct repo_config *repo, const struct branch *branch, bool first)
+{
+    const struct look_status *look = g_hash_table_lookup(listing->looks, repo->name);
+    struct job *job = branch ? latest_job(listing, branch) : NULL;
+    g_autofree char *id = job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")",
+                                                job_state_name(job->state), job->id)
+                              : g_strdup(branch && branch->tip ? "baseline" : "-");
+    g_autofree char *next = !look || !look->last_look_ms
+                                ? g_strdup("-")
+                                : (look->next_look_ms ? clock_format_relative(look->next_look_ms,
+                                                                              listing->now_ms)
+                                                      : g_strdup("now"));
+    g_autofree char *targets = g_strjoinv(" ", repo->target_branches);
+    bool missing = branch && branch->gone_ms;
+    tty_table_cell(table, TTY_BOLD, first ? repo->name : "");
+    tty_table_cell(table, TTY_PLAIN, branch ? branch->name : targets);
+    tty_table_cell(table, TTY_PLAIN, text_short_id(branch ? branch->tip : NULL));
+    tty_table_cell(table, missing ? TTY_YELLOW : (job ? show_state_colour(job->state) : TTY_DIM),
+                   missing ? "branch missing" : id);
+    tty_table_cell(table, TTY_PLAIN, first ? next : "");
+    const char *remark = first && is_paused(listing, repo->name) ? "paused" : "";
+    bool failed = first && look && look->error;
+    tty_table_cell(table, failed ? TTY_RED : TTY_YELLOW, failed ? look->error : remark);
+    job_free(job);
+}
+
+static void print_repo(struct tty_table *table, const struct listing *listing,
+                       const struct repo_config *repo)
+{
+    g_autoptr(GPtrArray) branches = list_branches(listing, repo->name);
+    if (branches->len == 0) {
+        print_row(table, listing, repo, NULL, true);
+    }
+    for (unsigned i = 0; i < branches->len; i++) {
+        print_row(table, listing, repo, g_ptr_array_index(branches, i), i == 0);
+    }
+}
+
+static bool matches(const struct repo_config *repo, const char *filter)
+{
+    return !filter || strstr(repo->name, filter) || strstr(repo->url, filter);
+}
+
+static int list(struct listing *listing, const char *filter)
+{
+    static const char *const headings[] = {"REPO", "BRANCH", "TIP", "LAST JOB", "NEXT LOOK", "REMARK",
+                                           NULL};
+    const GPtrArray *repos = listing->context->config->repos;
+    struct tty_table *table = listing->context->json ? NULL : tty_table_new(headings);
+    json_t *array = json_array();
+    unsigned shown = 0;
+    for (unsigned i = 0; i < repos->len; i++) {
+        const struct repo_config *repo = g_ptr_array_index(repos, i);
+        if (!matches(repo, filter)) {
+            continue;
+        }
+        shown++;
+        if (table) {
+            print_repo(table, listing, repo);
+        } else {
+            json_array_append_new(array, repo_to_json(listing, repo));
+        }
+    }
+    if (!table) {
+        return show_json_print(array);
+    }
+    json_decref(array);
+    if (shown == 0) {
+        puts(filter ? "no such repository" : "no repositories yet: phantom_ci add URL BRANCH");
+    }
+    if (shown > 0) {
+        tty_table_print(table, stdout);
+    } else {
+        tty_table_free(table);
+    }
+    return EXIT_CODE_OK;
+}
+
+int command_repo(const struct command *command, int argc, char **argv)
+{
+    struct command_context context = {.json = false};
+    int code = command_parse(command, &context, NULL, COMMAND_JSON, &argc, &argv, 0, 1);
+    if (code < 0) {
+        code = command_load_config(&context);
+    }
+    if (code < 0) {
+        code = command_open_store(&context, false, NULL);
+    }
+    if (code < 0) {
+        g_autofree char *path = paths_look_status(&context.paths);
+        g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+        struct listing listing = {&context,
+                                  looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),
+                                  clock_now_ms()};
+        code = list(&listing, argc > 1 ? argv[1] : NULL);
+        if (!looks) {
+            g_hash_table_unref(listing.looks);
+        }
+    }
+    command_context_clear(&context);
+    return code;
+}

@@ -1,0 +1,108 @@
+#include "commands/show.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/spawn.h"
+#include "base/text.h"
+#include "base/units.h"
+
+enum tty_colour show_state_colour(enum job_state state)
+{
+    static const enum tty_colour colours[] = {
+        [JOB_QUEUED] = TTY_PLAIN,     [JOB_RUNNING] = TTY_BLUE,    [JOB_SUCCESS] = TTY_GREEN,
+        [JOB_FAILED] = TTY_RED,       [JOB_ERROR] = TTY_RED,       [JOB_TIMEOUT] = TTY_RED,
+        [JOB_CANCELED] = TTY_YELLOW,  [JOB_INTERRUPTED] = TTY_RED, [JOB_SUPERSEDED] = TTY_DIM,
+        [JOB_SKIPPED] = TTY_DIM,      [JOB_BLOCKED] = TTY_YELLOW,
+    };
+    return colours[state];
+}
+
+char *show_elapsed(int64_t started_ms, int64_t finished_ms)
+{
+    if (started_ms == 0) {
+        return g_strdup("-");
+    }
+    int64_t end_ms = finished_ms ? finished_ms : clock_now_ms();
+    return units_format_elapsed(MAX(end_ms - started_ms, 0));
+}
+
+json_t *show_json_text(const char *text)
+{
+    if (!text) {
+        return json_null();
+    }
+    if (g_utf8_validate(text, -1, NULL)) {
+        return json_string(text);
+    }
+    g_autofree char *escaped = text_escape(text);
+    return json_string(escaped);
+}
+
+json_t *show_json_number(int64_t number)
+{
+    return number ? json_integer(number) : json_null();
+}
+
+static json_t *step_to_json(const struct step *step)
+{
+    json_t *argv = json_array();
+    for (char **word = step->argv; *word; word++) {
+        json_array_append_new(argv, show_json_text(*word));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "number", json_integer((json_int_t)step->number));
+    json_object_set_new(object, "argv", argv);
+    json_object_set_new(object, "state", json_string(step_state_name(step->state)));
+    json_object_set_new(object, "exit_code",
+                        step->exit_code >= 0 ? json_integer(step->exit_code) : json_null());
+    json_object_set_new(object, "signal",
+                        step->signal ? json_string(spawn_signal_name(step->signal)) : json_null());
+    json_object_set_new(object, "reason", show_json_text(step->reason));
+    json_object_set_new(object, "started", show_json_number(step->started_ms));
+    json_object_set_new(object, "finished", show_json_number(step->finished_ms));
+    json_object_set_new(object, "cpu_us", json_integer(step->cpu_us));
+    json_object_set_new(object, "max_rss", json_integer(step->max_rss_bytes));
+    json_object_set_new(object, "log_offset", json_integer(step->log_offset));
+    json_object_set_new(object, "log_length",
+                        step->log_length >= 0 ? json_integer(step->log_length) : json_null());
+    return object;
+}
+
+json_t *show_json_job(const struct job *job, const GPtrArray *steps)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; steps && i < steps->len; i++) {
+        json_array_append_new(list, step_to_json(g_ptr_array_index(steps, i)));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "id", json_integer(job->id));
+    json_object_set_new(object, "repo", show_json_text(job->repo));
+    json_object_set_new(object, "branch", show_json_text(job->branch));
+    json_object_set_new(object, "sha", show_json_text(job->sha));
+    json_object_set_new(object, "previous_sha", show_json_text(job->previous_sha));
+    json_object_set_new(object, "subject", show_json_text(job->subject));
+    json_object_set_new(object, "author", show_json_text(job->author));
+    json_object_set_new(object, "trigger", json_string(job_trigger_name(job->trigger)));
+    json_object_set_new(object, "state", json_string(job_state_name(job->state)));
+    json_object_set_new(object, "reason", show_json_text(job->reason));
+    json_object_set_new(object, "attempt", json_integer(job->attempt));
+    json_object_set_new(object, "retry_of", show_json_number(job->retry_of));
+    json_object_set_new(object, "priority", json_integer(job->priority));
+    json_object_set_new(object, "created", show_json_number(job->created_ms));
+    json_object_set_new(object, "started", show_json_number(job->started_ms));
+    json_object_set_new(object, "finished", show_json_number(job->finished_ms));
+    json_object_set_new(object, "steps", list);
+    return object;
+}
+
+int show_json_print(json_t *root)
+{
+    char *text = json_dumps(root, JSON_INDENT(2));
+    puts(text ? text : "null");
+    free(text);
+    json_decref(root);
+    return EXIT_CODE_OK;
+}

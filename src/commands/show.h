@@ -1,0 +1,28 @@
+/* How jobs, steps and times are shown, as text and as JSON, alike in all commands. */
+#ifndef PHANTOM_CI_COMMANDS_SHOW_H
+#define PHANTOM_CI_COMMANDS_SHOW_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/tty.h"
+#include "store/store.h"
+
+enum tty_colour show_state_colour(enum job_state state);
+
+/* How long it took or has been running; "-" before it began. Free with g_free(). */
+char *show_elapsed(int64_t started_ms, int64_t finished_ms);
+
+/* A JSON string of any bytes (what is not UTF-8 is escaped); null for NULL. */
+json_t *show_json_text(const char *text);
+
+/* Times and numbers of which 0 means "none" become null. */
+json_t *show_json_number(int64_t number);
+
+/* A job with its steps, names as in the store. */
+json_t *show_json_job(const struct job *job, const GPtrArray *steps);
+
+/* Prints and frees; the exit code. */
+int show_json_print(json_t *root);
+
+#endif

@@ -1,0 +1,155 @@
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "commands/all.h"
+#include "commands/show.h"
+#include "daemon/look_status.h"
+
+struct health {
+    bool daemon_runs;
+    unsigned repos, failing;
+    unsigned queued, running;
+    unsigned trash; /* workspaces that were set aside and could not be removed */
+    GPtrArray *stale; /* names of sections, not owned */
+    GPtrArray *running_jobs;
+};
+
+static void judge_repos(const struct command_context *context, int64_t stale_ms, struct health *health)
+{
+    g_autofree char *path = paths_look_status(&context->paths);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+    int64_t now_ms = clock_now_ms();
+    health->repos = context->config->repos->len;
+    for (unsigned i = 0; i < health->repos; i++) {
+        const struct repo_config *repo = g_ptr_array_index(context->config->repos, i);
+        const struct look_status *look = looks ? g_hash_table_lookup(looks, repo->name) : NULL;
+        health->failing += look && look->error ? 1 : 0;
+        if (stale_ms > 0 && (!look || now_ms - look->last_ok_ms > stale_ms)) {
+            g_ptr_array_add(health->stale, repo->name);
+        }
+    }
+}
+
+static unsigned count_jobs(const struct command_context *context, enum job_state state, GPtrArray **list)
+{
+    struct job_filter filter = {.has_state = true, .state = state};
+    GPtrArray *jobs = context->store ? store_jobs(context->store, &filter, NULL) : NULL;
+    unsigned count = jobs ? jobs->len : 0;
+    if (list) {
+        *list = jobs;
+    } else if (jobs) {
+        g_ptr_array_unref(jobs);
+    }
+    return count;
+}
+
+static unsigned count_trash(const struct command_context *context)
+{
+    g_autofree char *path = g_build_filename(context->paths.cache, "trash", NULL);
+    DIR *directory = opendir(path);
+    unsigned count = 0;
+    const struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        count += entry->d_name[0] != '.' ? 1 : 0;
+    }
+    if (directory) {
+        closedir(directory);
+    }
+    return count;
+}
+
+static int print_json(const struct health *health)
+{
+    json_t *stale = json_array();
+    for (unsigned i = 0; i < health->stale->len; i++) {
+        json_array_append_new(stale, show_json_text(g_ptr_array_index(health->stale, i)));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "daemon", json_boolean(health->daemon_runs));
+    json_object_set_new(object, "repos", json_integer(health->repos));
+    json_object_set_new(object, "failing", json_integer(health->failing));
+    json_object_set_new(object, "queued", json_integer(health->queued));
+    json_object_set_new(object, "running", json_integer(health->running));
+    json_object_set_new(object, "trash", json_integer(health->trash));
+    json_object_set_new(object, "stale", stale);
+    json_t *list = json_array();
+    json_array_append_new(list, object);
+    return show_json_print(list);
+}
+
+static void print_text(const struct health *health)
+{
+    tty_print(stdout, health->daemon_runs ? TTY_GREEN : TTY_RED,
+              health->daemon_runs ? "the daemon is running" : "no daemon is running");
+    printf("\n%u repositor%s, %u with a failing look\n", health->repos, health->repos == 1 ? "y" : "ies",
+           health->failing);
+    printf("%u job%s queued, %u running\n", health->queued, health->queued == 1 ? "" : "s",
+           health->running);
+    for (unsigned i = 0; health->running_jobs && i < health->running_jobs->len; i++) {
+        const struct job *job = g_ptr_array_index(health->running_jobs, i);
+        g_autofree char *took = show_elapsed(job->started_ms, 0);
+        g_autofree char *branch = text_escape(job->branch);
+        printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, branch,
+               text_short_id(job->sha), took);
+    }
+    if (health->trash > 0) {
+        printf("warning: %u workspace%s set aside in trash/ of the cache directory could not be removed "
+               "(files of another user?)\n",
+               health->trash, health->trash == 1 ? "" : "s");
+    }
+    for (unsigned i = 0; i < health->stale->len; i++) {
+        printf("stale: %s\n", (const char *)g_ptr_array_index(health->stale, i));
+    }
+}
+
+static int judge(struct command_context *context, int64_t stale_ms)
+{
+    g_autofree char *lock = paths_daemon_lock(&context->paths);
+    g_autoptr(GPtrArray) stale = g_ptr_array_new();
+    g_autoptr(GPtrArray) running = NULL;
+    struct health health = {.daemon_runs = lock_is_held(lock), .stale = stale};
+    judge_repos(context, stale_ms, &health);
+    health.queued = count_jobs(context, JOB_QUEUED, NULL);
+    health.running = count_jobs(context, JOB_RUNNING, &running);
+    health.running_jobs = running;
+    health.trash = count_trash(context);
+    if (context->json) {
+        print_json(&health);
+    } else {
+        print_text(&health);
+    }
+    return health.daemon_runs && stale->len == 0 ? EXIT_CODE_OK : EXIT_CODE_NEGATIVE;
+}
+
+int command_status(const struct command *command, int argc, char **argv)
+{
+    struct command_context context = {.json = false};
+    g_autofree char *stale = NULL;
+    int64_t stale_ms = 0;
+    g_autoptr(GError) error = NULL;
+    const GOptionEntry entries[] = {
+        {"stale", 0, 0, G_OPTION_ARG_STRING, &stale,
+         "exit 1 when a repository has not been looked at with success for so long", "DURATION"},
+        G_OPTION_ENTRY_NULL,
+    };
+    int code = command_parse(command, &context, entries, COMMAND_JSON, &argc, &argv, 0, 0);
+    if (code < 0 && stale && !units_parse_duration(stale, &stale_ms, &error)) {
+        code = command_fail_text(EXIT_CODE_USAGE, "--stale: %s", error->message);
+    }
+    if (code < 0) {
+        code = command_load_config(&context);
+    }
+    if (code < 0) {
+        code = command_open_store(&context, false, NULL);
+    }
+    if (code < 0) {
+        code = judge(&context, stale_ms);
+    }
+    command_context_clear(&context);
+    return code;
+}

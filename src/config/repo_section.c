@@ -1,0 +1,286 @@
+#include "config/repo_section.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+enum { NAME_MAX_BYTES = 100 };
+
+#ifdef PHANTOM_CI_FAULTS
+/* Developer builds poll faster, so that tests need not wait. */
+enum { POLL_MINIMUM_MS = 50 };
+#else
+enum { POLL_MINIMUM_MS = 1000 };
+#endif
+
+static config_text_check url_check;
+static config_text_check branch_check;
+
+void config_set_checks(config_text_check check_url, config_text_check check_branch)
+{
+    url_check = check_url;
+    branch_check = check_branch;
+}
+
+static bool refuse(char **why, const char *reason)
+{
+    *why = g_strdup(reason);
+    return false;
+}
+
+/* C0, DEL and C1. */
+static bool has_control_character(const char *text)
+{
+    for (; *text; text = g_utf8_next_char(text)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool ask(config_text_check check, const char *text, char **why)
+{
+    g_autoptr(GError) error = NULL;
+    if (check && !check(text, &error)) {
+        return refuse(why, error->message);
+    }
+    return true;
+}
+
+/* "~/x" below HOME, anything else as it is; NULL when HOME is needed and is no absolute path. */
+static char *expand_home(const char *path)
+{
+    const char *home = g_getenv("HOME");
+    if (!g_str_has_prefix(path, "~/")) {
+        return g_strdup(path);
+    }
+    return home && *home == '/' ? g_build_filename(home, path + 2, NULL) : NULL;
+}
+
+/* Neither a scheme, nor host:path (git-clone(1): a colon before the first slash), nor absolute. */
+static bool is_relative_path(const char *text)
+{
+    return *text != '/' && text[strcspn(text, ":/")] != ':';
+}
+
+static bool check_path(const char *text, char **why)
+{
+    if (!*text) {
+        return refuse(why, "it is empty; write the repository's URL or absolute path");
+    }
+    if (*text == '-' || has_control_character(text) || strstr(text, "::")) {
+        return refuse(why, "a URL neither begins with '-' nor holds control characters or \"::\"");
+    }
+    g_autofree char *expanded = expand_home(text);
+    if (!expanded) {
+        return refuse(why, "HOME is not set to an absolute path, so that ~/ means nothing");
+    }
+    if (is_relative_path(expanded)) {
+        return refuse(why, "it is a relative path; write a URL, an absolute path, or one that begins "
+                           "with ~/");
+    }
+    return ask(url_check, expanded, why);
+}
+
+/* Names and globs. */
+static bool check_branch(const char *text, char **why)
+{
+    if (*text == '-' || has_control_character(text)) {
+        return refuse(why, "a branch name neither begins with '-' nor holds control characters");
+    }
+    return text_is_glob(text) || ask(branch_check, text, why);
+}
+
+static bool check_target(const char *text, char **why)
+{
+    return *text ? check_branch(text, why)
+                 : refuse(why, "it is empty; for every branch write \"\" alone, not in a list");
+}
+
+static bool check_exclusion(const char *text, char **why)
+{
+    return *text ? check_branch(text, why) : refuse(why, "a branch name is empty");
+}
+
+static bool check_keep(const char *text, char **why)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "/", -1);
+    if (!*text || *text == '/' || has_control_character(text)) {
+        return refuse(why, "write paths relative to the checkout, for example \"target/\"");
+    }
+    for (char **part = parts; *part; part++) {
+        bool last_empty = !**part && !part[1];
+        if (strcmp(*part, "..") == 0 || strcmp(*part, ".") == 0 || (!**part && !last_empty) ||
+            g_ascii_strcasecmp(*part, ".git") == 0) {
+            return refuse(why, "a path to keep has no \"..\", \".\", \".git\" or empty parts");
+        }
+    }
+    return true;
+}
+
+static bool check_file_path(const char *text, char **why)
+{
+    g_autofree char *expanded = expand_home(text);
+    if (!expanded) {
+        return refuse(why, "HOME is not set to an absolute path, so that ~/ means nothing");
+    }
+    if (*expanded != '/' || has_control_character(expanded)) {
+        return refuse(why, "write an absolute path, or one that begins with ~/");
+    }
+    return true;
+}
+
+static bool check_executor(const char *text, char **why)
+{
+    if (strcmp(text, "local") == 0 || strcmp(text, "slurm") == 0 ||
+        (g_str_has_prefix(text, "podman:") && text[strlen("podman:")])) {
+        return true;
+    }
+    *why = g_strdup_printf("it must be \"local\", \"podman:IMAGE\" or \"slurm\", found \"%s\"", text);
+    return false;
+}
+
+static const char *const push_choices[] = {"queue", "cancel_running", NULL};
+static const char *const rewind_choices[] = {"run", "block", NULL};
+static const char *const interrupt_choices[] = {"fail", "rerun", NULL};
+static const char *const sandbox_choices[] = {"off", "workspace", "strict", NULL};
+static const char *const executor_choices[] = {"local", NULL};
+static const char *const approval_choices[] = {"never", "on_change", NULL};
+static const char *const notify_choices[] = {"none", "all", "failures", "changes", NULL};
+
+#define FIELD(field) offsetof(struct repo_config, field)
+
+#define DAY_MS 86400000LL
+
+/* clang-format off */
+#define BUILT_KEYS                                                                                     \
+    {"target_branch", SCHEMA_STRING_LIST, FIELD(target_branches), .check = check_target,               \
+     .empty_array = "it is an empty list; write \"\" to run every branch"},                            \
+    {"branch_exclusions", SCHEMA_COMMA_LIST, FIELD(branch_exclusions), .check = check_exclusion},      \
+    {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},                    \
+    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},          \
+    {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},                                   \
+    {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},                                           \
+    {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},                          \
+    {"log_cap", SCHEMA_SIZE, FIELD(log_cap_bytes), 65536},                                             \
+    {"priority", SCHEMA_INTEGER, FIELD(priority), -1000, 1000},                                        \
+    {"on_push", SCHEMA_CHOICE, FIELD(on_push), .choices = push_choices},                               \
+    {"on_rewind", SCHEMA_CHOICE, FIELD(on_rewind), .choices = rewind_choices},                         \
+    {"on_interrupt", SCHEMA_CHOICE, FIELD(on_interrupt), .choices = interrupt_choices},                \
+    {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},                                                 \
+    {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},                                    \
+    {"env", SCHEMA_ENVIRONMENT, FIELD(env)}
+
+#define DEFAULT_ONLY_KEYS                                                                              \
+    {"sandbox", SCHEMA_CHOICE, .choices = sandbox_choices, .state = SCHEMA_DEFAULT_ONLY},              \
+    {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,                  \
+     .state = SCHEMA_DEFAULT_ONLY},                                                                    \
+    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},   \
+    {"notify", SCHEMA_CHOICE, .choices = notify_choices, .state = SCHEMA_DEFAULT_ONLY},                \
+    {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY}
+
+#define LATER_KEYS                                                                                     \
+    {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},                 \
+    {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},                                  \
+    {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},            \
+    {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},                      \
+    {"allowed_signers", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},               \
+    {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},                                                    \
+    {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},                                                   \
+    {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},                                               \
+    {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},                                             \
+    {"allowed_gpg_keys", SCHEMA_ANY, .state = SCHEMA_LATER},                                           \
+    {"verify", SCHEMA_ANY, .state = SCHEMA_LATER},                                                     \
+    {"strict_signatures", SCHEMA_ANY, .state = SCHEMA_LATER},                                          \
+    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},                                              \
+    {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},                                                      \
+    {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},                                              \
+    {"target_tags", SCHEMA_ANY, .state = SCHEMA_LATER},                                                \
+    {"schedule", SCHEMA_ANY, .state = SCHEMA_LATER},                                                   \
+    {"paths", SCHEMA_ANY, .state = SCHEMA_LATER},                                                      \
+    {"skip_ci", SCHEMA_ANY, .state = SCHEMA_LATER}
+/* clang-format on */
+
+const struct schema_key repo_section_keys[] = {
+    {"path", SCHEMA_STRING, FIELD(url), .check = check_path}, BUILT_KEYS, DEFAULT_ONLY_KEYS, LATER_KEYS,
+    {NULL}};
+
+const struct schema_key repo_default_keys[] = {BUILT_KEYS, DEFAULT_ONLY_KEYS, LATER_KEYS, {NULL}};
+
+struct repo_config *repo_section_new(void)
+{
+    struct repo_config *section = g_new0(struct repo_config, 1);
+    section->target_branches = g_strsplit("master", ",", -1);
+    section->branch_exclusions = g_new0(char *, 1);
+    section->keep = g_new0(char *, 1);
+    section->env = g_new0(char *, 1);
+    section->poll_interval_ms = 60 * 1000;
+    section->timeout_ms = 3600 * 1000;
+    section->grace_ms = 10 * 1000;
+    section->fetch_timeout_ms = 10 * 60 * 1000;
+    section->log_cap_bytes = 64 * 1024 * 1024;
+    return section;
+}
+
+struct repo_config *repo_section_copy(const struct repo_config *section)
+{
+    struct repo_config *copy = g_new0(struct repo_config, 1);
+    schema_copy(repo_section_keys, section, copy);
+    copy->name = g_strdup(section->name);
+    copy->line = section->line;
+    return copy;
+}
+
+void repo_config_free(struct repo_config *repo)
+{
+    if (repo) {
+        schema_release(repo_section_keys, repo);
+        g_free(repo->name);
+        g_free(repo);
+    }
+}
+
+static void expand_home_in_place(char **path)
+{
+    char *expanded = *path ? expand_home(*path) : NULL;
+    if (expanded) {
+        g_free(*path);
+        *path = expanded;
+    }
+}
+
+bool repo_section_name_is_valid(const char *name, size_t length)
+{
+    return *name && strlen(name) == length && length <= NAME_MAX_BYTES && *name != '-' &&
+           !strchr(name, '/') && g_utf8_validate(name, -1, NULL) && !has_control_character(name);
+}
+
+struct repo_config *repo_section_read(const struct toml_value *section, const struct repo_config *defaults,
+                                      const char *file, struct diagnostics *diagnostics)
+{
+    unsigned before = diagnostics->items->len + diagnostics->dropped;
+    struct repo_config *repo = repo_section_copy(defaults);
+    g_free(repo->name);
+    repo->name = g_strdup(section->key);
+    repo->line = section->key_line;
+    if (!repo_section_name_is_valid(section->key, section->key_length)) {
+        diagnostics_add(diagnostics, file, section->key_line, section->key_column,
+                        "\"%s\" can't name a repository: 1 to %d bytes, no '/', no control characters, no "
+                        "'-' in front",
+                        section->key, NAME_MAX_BYTES);
+    }
+    schema_read(repo_section_keys, section, file, repo, diagnostics);
+    if (!toml_find(section, "path")) {
+        diagnostics_add(diagnostics, file, section->key_line, section->key_column,
+                        "section \"%s\" has no \"path\": the URL or absolute path of the repository",
+                        section->key);
+    }
+    expand_home_in_place(&repo->url);
+    expand_home_in_place(&repo->ssh_key_path);
+    if (diagnostics->items->len + diagnostics->dropped != before) {
+        repo_config_free(repo);
+        return NULL;
+    }
+    return repo;
+}

@@ -1,0 +1,466 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/event.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "config/config.h"
+#include "daemon/launch.h"
+#include "daemon/look_status.h"
+#include "daemon/record.h"
+#include "daemon/sd_notify.h"
+#include "daemon/signals.h"
+#include "daemon/supervise.h"
+#include "daemon/watch.h"
+#include "poll/poller.h"
+#include "store/reserve.h"
+#include "store/store.h"
+
+enum {
+    RELOAD_DELAY_MS = 100,      /* an editor writes a file in several steps */
+    KILL_PATIENCE_MS = 60000,   /* how long jobs that were told to end are waited for */
+    WATCHDOG_LATENESS_MS = 60000,
+};
+
+struct daemon {
+    const struct paths *paths;
+    const struct daemon_options *options;
+    int lock;
+    int signal_fd;
+    int wake_fd;
+    struct store *store;
+    struct config *config;
+    struct poller *poller;
+    struct supervise *supervise;
+    struct watch *watch;
+    struct look_status_file *looks;
+    GHashTable *look_states; /* repo -> struct look_status * */
+    GArray *pollfds;
+    bool jobs_to_start;
+    int64_t reload_due_ms;   /* INT64_MAX = no */
+    int64_t watchdog_ms, watchdog_due_ms;
+    bool draining, killing;
+    int64_t drain_deadline_ms;
+};
+
+/* ---------------------------------------------------------------- looks */
+
+static struct look_status *find_look_state(struct daemon *daemon, const char *repo)
+{
+    struct look_status *status = g_hash_table_lookup(daemon->look_states, repo);
+    if (!status) {
+        status = g_new0(struct look_status, 1);
+        status->repo = g_strdup(repo);
+        g_hash_table_insert(daemon->look_states, status->repo, status);
+    }
+    return status;
+}
+
+static void save_look_state(struct daemon *daemon, const struct look_status *status)
+{
+    g_autoptr(GError) error = NULL;
+    if (daemon->looks && !look_status_write(daemon->looks, status, &error)) {
+        event_print(EVENT_WARNING, "look status lost", "repo", status->repo, "err", error->message,
+                    NULL);
+    }
+}
+
+static void look_begun(const struct poll_look *look, void *data)
+{
+    struct daemon *daemon = data;
+    struct look_status *status = find_look_state(daemon, look->repo->name);
+    status->last_look_ms = look->begun_ms;
+    status->next_look_ms = 0;
+    save_look_state(daemon, status);
+}
+
+static bool look_seen(const struct poll_look *look, GHashTable *refs, void *data, GError **error)
+{
+    struct daemon *daemon = data;
+    return record_look(daemon->paths, daemon->store, look->repo, refs, clock_now_ms(),
+                       &daemon->jobs_to_start, error);
+}
+
+static void look_ended(const struct poll_look *look, unsigned failures, int64_t next_ms,
+                       const GError *failure, void *data)
+{
+    struct daemon *daemon = data;
+    struct look_status *status = find_look_state(daemon, look->repo->name);
+    /* The same trouble again is no news: one line when it begins, one when it ends. */
+    if (failure && g_strcmp0(failure->message, status->error) != 0) {
+        event_print(EVENT_WARNING, "look failed", "repo", look->repo->name, "err", failure->message,
+                    NULL);
+    } else if (!failure && status->error) {
+        event_print(EVENT_INFO, "look recovered", "repo", look->repo->name, NULL);
+    }
+    status->failures = failures;
+    status->next_look_ms = next_ms;
+    status->last_look_ms = look->begun_ms;
+    g_free(status->error);
+    status->error = failure ? g_strdup(failure->message) : NULL;
+    if (!failure) {
+        status->last_ok_ms = clock_now_ms();
+    }
+    save_look_state(daemon, status);
+}
+
+/* ------------------------------------------------------------ configuration */
+
+static void open_look_status(struct daemon *daemon)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (unsigned i = 0; i < daemon->config->repos->len; i++) {
+        const struct repo_config *repo = g_ptr_array_index(daemon->config->repos, i);
+        g_ptr_array_add(names, repo->name);
+    }
+    g_ptr_array_add(names, NULL);
+    g_autofree char *path = paths_look_status(daemon->paths);
+    g_autoptr(GError) error = NULL;
+    g_clear_pointer(&daemon->looks, look_status_close);
+    daemon->looks = look_status_open(path, (const char *const *)names->pdata, &error);
+    if (!daemon->looks) {
+        event_print(EVENT_WARNING, "look status lost", "err", error->message, NULL);
+    }
+    g_clear_pointer(&daemon->look_states, g_hash_table_unref);
+    daemon->look_states = look_status_read(path, NULL);
+    if (!daemon->look_states) {
+        daemon->look_states = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
+                                                    (GDestroyNotify)look_status_free);
+    }
+}
+
+static void watch_configuration(struct daemon *daemon)
+{
+    g_autofree char *repo_toml = paths_repo_toml(daemon->paths);
+    g_autofree char *config_toml = paths_config_toml(daemon->paths);
+    const char *const watched[] = {repo_toml, config_toml, NULL};
+    g_autoptr(GError) error = NULL;
+    g_clear_pointer(&daemon->watch, watch_close);
+    daemon->watch = watch_open(watched, &error);
+    if (error) {
+        event_print(EVENT_WARNING, "watch failed", "err", error->message, "note",
+                    "send SIGHUP after a change of the configuration", NULL);
+    }
+}
+
+static void use_config(struct daemon *daemon, struct config *config)
+{
+    struct config *old = daemon->config;
+    daemon->config = config;
+    poller_set_config(daemon->poller, config);
+    supervise_set_config(daemon->supervise, config);
+    config_free(old);
+    open_look_status(daemon);
+    daemon->jobs_to_start = true;
+}
+
+static void reload(struct daemon *daemon)
+{
+    daemon->reload_due_ms = INT64_MAX;
+    sd_notify_send("RELOADING=1");
+    /* Watched anew first: an edit during the load is then seen again. */
+    watch_configuration(daemon);
+    struct diagnostics *diagnostics = diagnostics_new();
+    struct config *config = config_load(daemon->paths->config, diagnostics);
+    if (config) {
+        use_config(daemon, config);
+        g_autofree char *count = g_strdup_printf("%u", config->repos->len);
+        event_print(EVENT_INFO, "config reloaded", "repos", count, NULL);
+    } else {
+        g_autofree char *text = diagnostics_format(diagnostics);
+        g_strchomp(text);
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+        for (char **line = lines; *line; line++) {
+            event_print(EVENT_ERROR, "config rejected", "err", *line, NULL);
+        }
+        event_print(EVENT_NOTICE, "config kept", "note", "the last good one stays in force", NULL);
+    }
+    diagnostics_free(diagnostics);
+    sd_notify_send("READY=1");
+}
+
+/* ------------------------------------------------------------------ start */
+
+static int open_wake_fifo(const struct paths *paths, GError **error)
+{
+    g_autofree char *path = paths_wake_fifo(paths);
+    if (mkfifo(path, 0600) < 0 && errno != EEXIST) {
+        error_set_errno(error, DAEMON_ERROR, errno, "cannot make %s", path);
+        return -1;
+    }
+    /* Read and write, so that it never reaches its end when a writer closes. */
+    auto_fd fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        error_set_errno(error, DAEMON_ERROR, errno, "cannot open %s", path);
+        return -1;
+    }
+    if (!S_ISFIFO(status.st_mode) || status.st_uid != geteuid()) {
+        g_set_error(error, DAEMON_ERROR, ERROR_DENIED,
+                    "%s is not a FIFO of this user; remove it and start again", path);
+        return -1;
+    }
+    return g_steal_fd(&fd);
+}
+
+static bool open_state(struct daemon *daemon, GError **error)
+{
+    if (!paths_ensure(daemon->paths, error)) {
+        return false;
+    }
+    if (g_mkdir_with_parents(daemon->paths->config, 0700) < 0) {
+        return error_set_errno(error, DAEMON_ERROR, errno, "cannot make %s", daemon->paths->config);
+    }
+    g_autofree char *lock = paths_daemon_lock(daemon->paths);
+    daemon->lock = lock_take(lock, LOCK_EXCLUSIVE, error);
+    if (daemon->lock < 0) {
+        g_prefix_error(error, "another phantom_ci is at work in %s: ", daemon->paths->state);
+        return false;
+    }
+    g_autofree char *database = paths_database(daemon->paths);
+    daemon->store = store_open(database, error);
+    daemon->wake_fd = daemon->store ? open_wake_fifo(daemon->paths, error) : -1;
+    daemon->signal_fd = daemon->wake_fd >= 0 ? signals_open(error) : -1;
+    if (daemon->signal_fd < 0) {
+        return false;
+    }
+    /* Without room for the reserve the daemon works all the same. */
+    store_reserve_make(daemon->paths->state, NULL);
+    return true;
+}
+
+static struct config *load_first_config(const struct paths *paths)
+{
+    struct diagnostics *diagnostics = diagnostics_new();
+    struct config *config = config_load(paths->config, diagnostics);
+    if (!config) {
+        g_autofree char *text = diagnostics_format(diagnostics);
+        fputs(text, stderr);
+    }
+    diagnostics_free(diagnostics);
+    return config;
+}
+
+static void tell_ready(struct daemon *daemon)
+{
+    g_autofree char *pid = g_strdup_printf("%d", (int)getpid());
+    g_autofree char *count = g_strdup_printf("%u", daemon->config->repos->len);
+    event_print(EVENT_INFO, "daemon started", "repos", count, "pid", pid, NULL);
+    if (daemon->config->repos->len == 0) {
+        event_print(EVENT_NOTICE, "daemon idle", "note",
+                    "no repositories yet: phantom_ci add URL BRANCH", NULL);
+    }
+    sd_notify_send("READY=1");
+    if (daemon->options->ready_fd >= 0) {
+        int ready_fd = daemon->options->ready_fd;
+        fd_write_all(ready_fd, "\n", 1, NULL);
+        fd_close(&ready_fd);
+    }
+}
+
+/* ------------------------------------------------------------------- loop */
+
+static void take_wake(struct daemon *daemon)
+{
+    char bytes[256];
+    while (fd_read(daemon->wake_fd, bytes, sizeof(bytes)) > 0) {
+    }
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) repos = store_take_poll_requests(daemon->store, &error);
+    if (!repos) {
+        event_print(EVENT_ERROR, "store failed", "err", error->message, NULL);
+    }
+    for (char **repo = repos; repo && *repo && !daemon->draining; repo++) {
+        poller_request(daemon->poller, **repo ? *repo : NULL);
+    }
+    supervise_adopt(daemon->supervise);
+    daemon->jobs_to_start = true;
+}
+
+static void begin_drain(struct daemon *daemon, unsigned signals)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (!daemon->draining) {
+        daemon->draining = true;
+        sd_notify_send("STOPPING=1");
+        event_print(EVENT_INFO, "daemon stopping", NULL);
+        poller_stop(daemon->poller);
+        daemon->drain_deadline_ms = now_ms + daemon->config->drain_timeout_ms;
+        signals--;
+    }
+    if ((signals > 0 || daemon->options->kill_jobs) && !daemon->killing) {
+        daemon->killing = true;
+        daemon->drain_deadline_ms = now_ms + KILL_PATIENCE_MS;
+        supervise_kill_all(daemon->supervise);
+    }
+}
+
+static bool is_over(const struct daemon *daemon)
+{
+    return daemon->draining && (supervise_count(daemon->supervise) == 0 ||
+                                clock_monotonic_ms() >= daemon->drain_deadline_ms);
+}
+
+static void handle_signals(struct daemon *daemon)
+{
+    struct signals taken = signals_take();
+    if (taken.child) {
+        unsigned before = supervise_count(daemon->supervise);
+        supervise_children(daemon->supervise);
+        if (supervise_count(daemon->supervise) < before) {
+            daemon->jobs_to_start = true;
+            store_reserve_make(daemon->paths->state, NULL);
+        }
+    }
+    if (taken.reload && !daemon->draining) {
+        daemon->reload_due_ms = clock_monotonic_ms();
+    }
+    if (taken.stop > 0) {
+        begin_drain(daemon, taken.stop);
+    }
+}
+
+/* Only a loop that keeps up with its looks tells the service manager that it lives. */
+static void feed_watchdog(struct daemon *daemon, int64_t now_ms)
+{
+    if (daemon->watchdog_ms > 0 && now_ms >= daemon->watchdog_due_ms) {
+        daemon->watchdog_due_ms = now_ms + daemon->watchdog_ms;
+        if (poller_lateness_ms(daemon->poller, now_ms) < WATCHDOG_LATENESS_MS) {
+            sd_notify_send("WATCHDOG=1");
+        }
+    }
+}
+
+static void do_what_is_due(struct daemon *daemon)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    feed_watchdog(daemon, now_ms);
+    if (daemon->draining) {
+        return;
+    }
+    if (now_ms >= daemon->reload_due_ms) {
+        reload(daemon);
+    }
+    poller_run(daemon->poller, now_ms);
+    if (daemon->jobs_to_start) {
+        daemon->jobs_to_start = false;
+        supervise_start_queued(daemon->supervise);
+    }
+}
+
+static int time_to_wait(const struct daemon *daemon)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t due_ms = supervise_next_due_ms(daemon->supervise);
+    if (daemon->draining) {
+        due_ms = MIN(due_ms, daemon->drain_deadline_ms);
+    } else {
+        due_ms = MIN(due_ms, poller_next_due_ms(daemon->poller, now_ms));
+        due_ms = MIN(due_ms, daemon->reload_due_ms);
+    }
+    if (daemon->watchdog_ms > 0) {
+        due_ms = MIN(due_ms, daemon->watchdog_due_ms);
+    }
+    if (daemon->jobs_to_start && !daemon->draining) {
+        return 0;
+    }
+    return due_ms == INT64_MAX ? -1 : (int)CLAMP(due_ms - now_ms, 0, 24 * 3600 * 1000);
+}
+
+enum { SLOT_SIGNALS, SLOT_WAKE, SLOT_WATCH, SLOT_COUNT };
+
+static void wait_for_something(struct daemon *daemon)
+{
+    GArray *fds = daemon->pollfds;
+    g_array_set_size(fds, 0);
+    const int own[SLOT_COUNT] = {daemon->signal_fd, daemon->wake_fd, watch_fd(daemon->watch)};
+    for (int i = 0; i < SLOT_COUNT; i++) {
+        struct pollfd entry = {.fd = own[i], .events = POLLIN};
+        g_array_append_val(fds, entry);
+    }
+    poller_add_fds(daemon->poller, fds);
+    supervise_add_fds(daemon->supervise, fds);
+    struct pollfd *entries = (struct pollfd *)(void *)fds->data;
+    if (poll(entries, fds->len, time_to_wait(daemon)) < 0) {
+        for (unsigned i = 0; i < fds->len; i++) {
+            entries[i].revents = 0;
+        }
+        entries[SLOT_SIGNALS].revents = POLLIN;
+    }
+    if (!daemon->draining) {
+        poller_handle(daemon->poller, entries, fds->len, clock_monotonic_ms());
+    }
+    if (entries[SLOT_WAKE].revents) {
+        take_wake(daemon);
+    }
+    if (entries[SLOT_WATCH].revents && watch_take(daemon->watch) && !daemon->draining) {
+        daemon->reload_due_ms = clock_monotonic_ms() + RELOAD_DELAY_MS;
+    }
+    supervise_handle(daemon->supervise, entries, fds->len, !daemon->draining);
+    if (entries[SLOT_SIGNALS].revents) {
+        handle_signals(daemon);
+    }
+}
+
+static void release(struct daemon *daemon)
+{
+    poller_free(daemon->poller);
+    supervise_free(daemon->supervise);
+    config_free(daemon->config);
+    store_close(daemon->store);
+    watch_close(daemon->watch);
+    look_status_close(daemon->looks);
+    g_clear_pointer(&daemon->look_states, g_hash_table_unref);
+    g_clear_pointer(&daemon->pollfds, g_array_unref);
+    fd_close(&daemon->wake_fd);
+    fd_close(&daemon->lock);
+}
+
+int daemon_main(const struct paths *paths, const struct daemon_options *options)
+{
+    struct daemon daemon = {.paths = paths,
+                            .options = options,
+                            .lock = -1,
+                            .signal_fd = -1,
+                            .wake_fd = -1,
+                            .reload_due_ms = INT64_MAX,
+                            .watchdog_ms = sd_notify_watchdog_ms()};
+    g_autoptr(GError) error = NULL;
+    if (!open_state(&daemon, &error)) {
+        fprintf(stderr, "phantom_ci: %s\n", error->message);
+        release(&daemon);
+        return error_exit_code(error);
+    }
+    watch_configuration(&daemon);
+    struct config *config = load_first_config(paths);
+    if (!config) {
+        release(&daemon);
+        return EXIT_CODE_CONFIG;
+    }
+    struct poller_callbacks callbacks = {look_begun, look_seen, look_ended, &daemon};
+    daemon.pollfds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
+    daemon.poller = poller_new(&callbacks);
+    daemon.supervise = supervise_new(paths, daemon.store,
+                                     options->quiet ? LAUNCH_OUTPUT_QUIET : LAUNCH_OUTPUT_PREFIXED);
+    use_config(&daemon, config);
+    supervise_adopt(daemon.supervise);
+    tell_ready(&daemon);
+    take_wake(&daemon);
+    while (!is_over(&daemon)) {
+        do_what_is_due(&daemon);
+        wait_for_something(&daemon);
+    }
+    supervise_leave_all(daemon.supervise);
+    event_print(EVENT_INFO, "daemon stopped", NULL);
+    release(&daemon);
+    return EXIT_CODE_OK;
+}

@@ -1,0 +1,154 @@
+#include "daemon/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "base/spawn.h"
+#include "phantom_ci_config.h"
+
+int launch_take_lock(const struct paths *paths, int64_t job, GError **error)
+{
+    g_autofree char *path = paths_job_lock(paths, job);
+    return lock_take(path, LOCK_EXCLUSIVE, error);
+}
+
+/* phantom_ci-job: where PHANTOM_CI_LIBEXEC_DIR says, beside this executable (a build tree), or where it was installed. */
+static char *find_job_executable(GError **error)
+{
+    g_autoptr(GPtrArray) candidates = g_ptr_array_new_with_free_func(g_free);
+    const char *directory = g_getenv("PHANTOM_CI_LIBEXEC_DIR");
+    if (directory) {
+        g_ptr_array_add(candidates, g_build_filename(directory, "phantom_ci-job", NULL));
+    } else {
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+        g_autofree char *beside = self ? g_path_get_dirname(self) : NULL;
+        if (beside) {
+            g_ptr_array_add(candidates, g_build_filename(beside, "phantom_ci-job", NULL));
+        }
+        g_ptr_array_add(candidates, g_build_filename(PHANTOM_CI_LIBEXECDIR, "phantom_ci-job", NULL));
+    }
+    for (unsigned i = 0; i < candidates->len; i++) {
+        const char *path = g_ptr_array_index(candidates, i);
+        if (access(path, X_OK) == 0) {
+            return g_strdup(path);
+        }
+    }
+    g_set_error(error, DAEMON_ERROR, ERROR_NOT_FOUND,
+                "phantom_ci-job is not at %s; install phantom_ci as a whole, or set "
+                "PHANTOM_CI_LIBEXEC_DIR",
+                (const char *)g_ptr_array_index(candidates, candidates->len - 1));
+    return NULL;
+}
+
+/* What git, ssh and the steps may learn of this process's environment; everything else stays here. */
+static char **make_environment(void)
+{
+    static const char *const allowed[] = {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SSH_AUTH_SOCK",
+        "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE",
+        "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY",
+        "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "JOURNAL_STREAM", "TERM", "NO_COLOR",
+#ifdef PHANTOM_CI_FAULTS
+        "PHANTOM_CI_FAULT", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE",
+#endif
+    };
+    GPtrArray *environment = g_ptr_array_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++) {
+        const char *value = g_getenv(allowed[i]);
+        if (value) {
+            g_ptr_array_add(environment, g_strdup_printf("%s=%s", allowed[i], value));
+        }
+    }
+    g_auto(GStrv) names = g_listenv();
+    for (char **name = names; *name; name++) {
+        if (g_str_has_prefix(*name, "LC_")) {
+            g_ptr_array_add(environment, g_strdup_printf("%s=%s", *name, g_getenv(*name)));
+        }
+    }
+    g_ptr_array_add(environment, NULL);
+    return (char **)g_ptr_array_free(environment, FALSE);
+}
+
+/* The section, in a file without a name, positioned at its beginning. */
+static int write_section(const struct paths *paths, const struct repo_config *repo, GError **error)
+{
+    g_autofree char *json = repo_config_to_json(repo);
+    g_autofree char *path = g_build_filename(paths->state, "section-XXXXXX", NULL);
+    auto_fd fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        error_set_errno(error, DAEMON_ERROR, errno, "cannot write in %s", paths->state);
+        return -1;
+    }
+    unlink(path);
+    if (!fd_write_all(fd, json, strlen(json), error)) {
+        return -1;
+    }
+    if (lseek(fd, 0, SEEK_SET) < 0) {
+        error_set_errno(error, DAEMON_ERROR, errno, "cannot rewind %s", path);
+        return -1;
+    }
+    return g_steal_fd(&fd);
+}
+
+pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job, int lock_fd,
+                 enum launch_output output, GError **error)
+{
+    static const char *const outputs[] = {[LAUNCH_OUTPUT_PREFIXED] = "prefixed",
+                                          [LAUNCH_OUTPUT_PLAIN] = "plain",
+                                          [LAUNCH_OUTPUT_QUIET] = "quiet"};
+    g_autofree char *executable = find_job_executable(error);
+    if (!executable) {
+        return -1;
+    }
+    auto_fd section = write_section(paths, repo, error);
+    if (section < 0) {
+        return -1;
+    }
+    g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job);
+    const char *const argv[] = {executable,    "--job",       id,           "--config-dir",
+                                paths->config, "--state-dir", paths->state, "--cache-dir",
+                                paths->cache,  "--output",    outputs[output], NULL};
+    g_auto(GStrv) environment = make_environment();
+    struct spawn_options options = SPAWN_OPTIONS_INIT;
+    options.argv = argv;
+    options.envp = (const char *const *)environment;
+    options.directory = "/";
+    options.stdin_fd = section;
+    options.stdout_fd = SPAWN_FD_INHERIT;
+    options.stderr_fd = SPAWN_FD_INHERIT;
+    options.pass_fd = lock_fd;
+    options.new_session = true;
+    return spawn_start(&options, NULL, error);
+}
+
+/* One byte into a FIFO of ours that somebody reads. */
+static bool wake_fifo(const char *path)
+{
+    auto_fd fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode) ||
+        status.st_uid != geteuid()) {
+        return false;
+    }
+    /* A full FIFO has wakes enough in it. */
+    return write(fd, "w", 1) == 1 || errno == EAGAIN;
+}
+
+bool launch_wake_job(const struct paths *paths, int64_t job)
+{
+    g_autofree char *path = paths_job_control(paths, job);
+    return wake_fifo(path);
+}
+
+bool launch_wake_daemon(const struct paths *paths)
+{
+    g_autofree char *path = paths_wake_fifo(paths);
+    return wake_fifo(path);
+}

@@ -1,0 +1,57 @@
+/*
+ * How git is called: always with an environment made from scratch, never through a shell, URLs
+ * behind
+ * "--", full ref names.
+ *
+ * Two kinds of environment:
+ * - GIT_ENVIRONMENT_REMOTE, for commands that talk to a remote: the user's own git configuration
+ * counts (credential helpers, proxies, CA files), with everything that could run a command on
+ * behalf of a repository overridden, GIT_TERMINAL_PROMPT=0, GIT_ALLOW_PROTOCOL = the URL's scheme
+ * alone, ssh in BatchMode with StrictHostKeyChecking=yes.
+ * - GIT_ENVIRONMENT_LOCAL, for commands on the mirror and the workspace: no configuration but the
+ * mirror's own, so that a tree is exactly the commit's.
+ */
+#ifndef PHANTOM_CI_GIT_COMMAND_H
+#define PHANTOM_CI_GIT_COMMAND_H
+
+#include <glib.h>
+
+#include "base/spawn.h"
+#include "git/url.h"
+
+/* Absolute path of git, found once in PATH; ERROR_NOT_FOUND says how to install it. */
+const char *git_executable(GError **error);
+
+struct git_remote {
+    const char *url;
+    const char *ssh_key_path; /* or NULL */
+};
+
+/* NULL-terminated "K=V" vector; free with g_strfreev(). */
+char **git_environment_remote(const struct git_remote *remote, GError **error);
+char **git_environment_local(const char *index_file); /* NULL = none */
+
+struct git_limits {
+    int timeout_ms; /* -1 = none */
+    int cancel_fd;  /* -1 = none */
+};
+
+/* PATH, HOME, USER, LOGNAME, TMPDIR, SSH_AUTH_SOCK and an English locale: what ssh and its tools
+ * need. */
+char **git_environment_plain(void);
+
+/* Runs git with these arguments (without argv[0]). A non-zero exit is ERROR_REMOTE with git's own
+ * last words and, where known, a hint what to do, or ERROR_NO_SPACE when they tell of a full disk.
+ * `out` may be NULL; else it is filled whenever git ran, also on failure, and the caller clears it.
+ * `limits` may be NULL. At most GIT_MAX_OUTPUT bytes are taken; more is ERROR_LIMIT. */
+enum { GIT_MAX_OUTPUT = 128 * 1024 * 1024 };
+bool git_run(const char *const *arguments, const char *const *environment,
+             const struct git_limits *limits, struct spawn_result *out, GError **error);
+
+/* What git or ssh said, as one line for people: progress and noise left out, control characters
+ * escaped, at most 400 bytes, and a hint for well-known causes (authentication, host key unknown or
+ * changed with both fingerprints, host not found, repository not found, TLS). Free with g_free().
+ */
+char *git_explain_failure(const char *stderr_text, const struct git_remote *remote);
+
+#endif

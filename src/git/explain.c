@@ -1,0 +1,264 @@
+/* What git and ssh say on their standard error, as one line for people. */
+#include <string.h>
+
+#include "base/text.h"
+#include "git/command.h"
+#include "git/hostkey.h"
+
+enum { MAX_EXPLANATION = 400, MAX_WORDS = 200 };
+
+/* Lines that are about something else than the failure. */
+static const char *const noise[] = {
+    "Cloning into",
+    "remote: Enumerating",
+    "remote: Counting",
+    "remote: Compressing",
+    "remote: Total",
+    "Receiving objects",
+    "Resolving deltas",
+    "From ",
+    "hint:",
+    "warning: redirecting",
+    "warning: ignoring broken ref",
+    "Warning: Permanently added",
+    "@",
+    "fatal: Could not read from remote repository",
+    "Please make sure you have the correct access rights",
+    "and the repository exists",
+    "debug1:",
+    " * ",
+};
+
+struct cause {
+    const char *sign; /* found in a line */
+    const char *hint;
+};
+
+/* The first sign found in the text decides: the narrower ones stand above the wider ones. */
+static const struct cause causes[] = {
+    {"are too open", "make the private key readable for its owner alone: chmod 600"},
+    {"UNPROTECTED PRIVATE KEY", "make the private key readable for its owner alone: chmod 600"},
+    {"incorrect passphrase",
+     "the key has a passphrase: load it into an ssh-agent, or use a key without one"},
+    {"not accessible: No such file", "ssh_key_path names no file"},
+    {"Permission denied (",
+     "the server accepts none of the keys: check ssh_key_path, or add the public key there"},
+    {"Too many authentication failures",
+     "the agent holds too many keys: name the right one with ssh_key_path"},
+    {"terminal prompts disabled",
+     "the repository is private or does not exist; for a private one set up a "
+     "credential helper of git, or use ssh"},
+    {"could not read Username",
+     "the repository is private or does not exist; for a private one set up a "
+     "credential helper of git, or use ssh"},
+    {"Authentication failed for",
+     "the server refuses the stored user name and password: mend the credential helper"},
+    {"returned error: 401",
+     "the server refuses the stored user name and password: mend the credential helper"},
+    {"returned error: 403", "the account may not read this repository"},
+    {"returned error: 429", "the server is asked too often: raise poll_interval"},
+    {"certificate", "TLS: the certificate is not trusted here: install its CA, or set "
+                    "http.sslCAInfo in ~/.gitconfig"},
+    {"SSL", "TLS failed: check the address, and the clock of this machine"},
+    {"gnutls_handshake", "TLS failed: check the address, and the clock of this machine"},
+    {"Could not resolve", "the name of the host is not known: check the address and the network"},
+    {"Couldn't connect to server",
+     "nothing listens there, or the network is down: check host and port"},
+    {"Failed to connect", "nothing listens there, or the network is down: check host and port"},
+    {"Connection refused", "nothing listens there: check host and port"},
+    {"No route to host", "the host can't be reached: check the network"},
+    {"Network is unreachable", "the host can't be reached: check the network"},
+    {"timed out", "the host did not answer in time: check the network"},
+    {"Operation too slow", "the host stopped sending"},
+    {"dubious ownership", "the repository belongs to another user; if you trust it: "
+                          "git config --global --add safe.directory, with its path"},
+    {"does not appear to be a git repository", "check the path in the address"},
+    {"epository not found", "it does not exist, or this account may not see it"},
+    {"no such repository", "check the path in the address"},
+    {"returned error: 404", "check the path in the address"},
+    {"' not found", "check the path in the address"},
+    {"couldn't find remote ref", "the branch does not exist there any more"},
+    {"' not allowed",
+     "only the protocol of the address itself is allowed: look for url.*.insteadOf in your "
+     "git configuration, or a redirect"},
+    {"not supported or disabled in libcurl",
+     "the server redirects to another protocol: use that address"},
+    {"cannot run ssh", "install the ssh client: apt install openssh-client"},
+    {"No space left on device", "the disk is full"},
+    {"Disk quota exceeded", "the quota is used up"},
+};
+
+static bool is_noise(const char *line)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(noise); i++) {
+        if (g_str_has_prefix(line, noise[i]))
+            return true;
+    }
+    return line[0] == '\0';
+}
+
+/* ssh ends its lines with CR LF. */
+static char *with_plain_newlines(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\r\n", -1);
+    return g_strjoinv("\n", lines);
+}
+
+/* Removes "user:secret@" behind every "://": url.*.insteadOf may have put it in. */
+static char *without_credentials(const char *text)
+{
+    GString *clean = g_string_new(NULL);
+    for (;;) {
+        const char *scheme = strstr(text, "://");
+        if (!scheme)
+            break;
+        scheme += 3;
+        g_string_append_len(clean, text, scheme - text);
+        const char *end = scheme + strcspn(scheme, "/'\" \t\r\n");
+        const char *at = g_strrstr_len(scheme, end - scheme, "@");
+        text = at ? at + 1 : scheme;
+    }
+    g_string_append(clean, text);
+    return g_string_free(clean, FALSE);
+}
+
+/* What stands between `before` and the first of `stop`; NULL when absent. */
+static char *take_between(const char *text, const char *before, const char *stop)
+{
+    const char *start = strstr(text, before);
+    if (!start)
+        return NULL;
+    start += strlen(before);
+    size_t length = strcspn(start, stop);
+    return length > 0 ? g_strndup(start, length) : NULL;
+}
+
+static char *host_of(const char *text, const char *before, const struct git_remote *remote)
+{
+    char *host = take_between(text, before, " \n");
+    struct url url;
+    if (host || !remote || !url_parse(remote->url, &url, NULL))
+        return host ? host : g_strdup("the host");
+    host = g_strdup(url.host ? url.host : "the host");
+    url_clear(&url);
+    return host;
+}
+
+/* ssh: "Offending ED25519 key in /home/me/.ssh/known_hosts:3". */
+static char *known_fingerprint(const char *text)
+{
+    g_autofree char *place = take_between(text, " key in ", "\n");
+    char *colon = place ? strrchr(place, ':') : NULL;
+    if (!colon)
+        return NULL;
+    *colon = '\0';
+    return hostkey_fingerprint_of_line(place, (unsigned)g_ascii_strtoull(colon + 1, NULL, 10));
+}
+
+static char *explain_changed_key(const char *text, const struct git_remote *remote)
+{
+    if (!strstr(text, "REMOTE HOST IDENTIFICATION HAS CHANGED") &&
+        !strstr(text, "has changed and you have requested"))
+        return NULL;
+    g_autofree char *host = host_of(text, "Host key for ", remote);
+    g_autofree char *offered = take_between(text, "sent by the remote host is\n", ".\n");
+    g_autofree char *known = known_fingerprint(text);
+    return g_strdup_printf(
+        "the host key of %s has changed: known %s, offered %s. If its operator says that this is "
+        "right: ssh-keygen -R '%s', then accept the new one with ssh",
+        host, known ? known : "another one", offered ? offered : "another one", host);
+}
+
+/* "No ED25519 host key is known for [127.0.0.1]:18022 and you have requested strict checking." */
+static char *explain_unknown_key(const char *text, const struct git_remote *remote)
+{
+    bool unknown = strstr(text, "host key is known for ") != NULL;
+    if (!unknown && !strstr(text, "Host key verification failed"))
+        return NULL;
+    g_autofree char *host = host_of(text, "host key is known for ", remote);
+    struct url url;
+    g_autofree char *command = NULL;
+    if (remote && url_parse(remote->url, &url, NULL)) {
+        command = hostkey_accept_command(&url);
+        url_clear(&url);
+    }
+    return g_strdup_printf(
+        "the host key of %s is %s; compare its fingerprint with the operator's, then: %s", host,
+        unknown ? "not known" : "not trusted", command ? command : "connect to it once with ssh");
+}
+
+static const struct cause *find_cause(char **lines, const char **line)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(causes); i++) {
+        for (char **candidate = lines; *candidate; candidate++) {
+            if (!strstr(*candidate, causes[i].sign) || is_noise(*candidate))
+                continue;
+            *line = *candidate;
+            return &causes[i];
+        }
+    }
+    return NULL;
+}
+
+/* The lines that tell something, the last ones of them when there are many. */
+static char *telling_words(char **lines)
+{
+    g_autoptr(GString) words = g_string_new(NULL);
+    const char *last = "";
+    for (char **line = lines; *line; line++) {
+        g_strstrip(*line);
+        if (*last == '\0' || g_str_has_prefix(*line, "fatal:"))
+            last = *line;
+        if (is_noise(*line))
+            continue;
+        if (words->len > 0)
+            g_string_append(words, "; ");
+        g_string_append(words, *line);
+    }
+    const char *text = words->len > 0 ? words->str : last;
+    size_t length = strlen(text);
+    if (length <= MAX_WORDS)
+        return g_strdup(text);
+    /* escaping shows the half of a cut multibyte character as bytes; step over it */
+    const char *tail = text + length - MAX_WORDS;
+    while (((unsigned char)*tail & 0xc0) == 0x80)
+        tail++;
+    return g_strdup_printf("... %s", tail);
+}
+
+static void append_cut(GString *out, const char *text, size_t limit)
+{
+    g_autoptr(GString) escaped = g_string_new(NULL);
+    text_append_escaped(escaped, text, strlen(text), TEXT_ONE_LINE);
+    if (escaped->len > limit) {
+        size_t cut = limit - 3;
+        while (cut > 0 && ((unsigned char)escaped->str[cut] & 0xc0) == 0x80)
+            cut--;
+        g_string_truncate(escaped, cut);
+        g_string_append(escaped, "...");
+    }
+    g_string_append_len(out, escaped->str, (gssize)escaped->len);
+}
+
+char *git_explain_failure(const char *stderr_text, const struct git_remote *remote)
+{
+    g_autofree char *plain = with_plain_newlines(stderr_text ? stderr_text : "");
+    g_autofree char *text = without_credentials(plain);
+    GString *out = g_string_new(NULL);
+    g_autofree char *key = explain_changed_key(text, remote);
+    if (!key)
+        key = explain_unknown_key(text, remote);
+    if (key) {
+        append_cut(out, key, MAX_EXPLANATION);
+        return g_string_free(out, FALSE);
+    }
+    g_auto(GStrv) lines = g_strsplit_set(text, "\r\n", -1);
+    const char *line = NULL;
+    const struct cause *cause = find_cause(lines, &line);
+    g_autofree char *words = cause ? g_strdup(line) : telling_words(lines);
+    g_strstrip(words);
+    append_cut(out, words, cause ? MAX_EXPLANATION - strlen(cause->hint) - 3 : MAX_EXPLANATION);
+    if (cause)
+        g_string_append_printf(out, " (%s)", cause->hint);
+    return g_string_free(out, FALSE);
+}

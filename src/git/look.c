@@ -1,0 +1,353 @@
+#include "git/look.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/spawn.h"
+#include "base/text.h"
+
+enum {
+    ERR_TAIL = 4096,
+    READ_SIZE = 16 * 1024,
+    READS_AT_ONCE = 32, /* one look never holds up the others */
+    EXIT_GRACE_MS = 2000,
+};
+
+static const char heads[] = "refs/heads/";
+
+struct git_look {
+    char *url;
+    char *ssh_key_path;
+    char **patterns;
+    pid_t pid; /* 0 = reaped */
+    int out_fd, err_fd;
+    GString *line; /* the unfinished one, at most GIT_LOOK_MAX_LINE bytes */
+    bool line_too_long;
+    GHashTable *branches;
+    char err[ERR_TAIL];
+    size_t err_length;
+    bool killed, too_many, malformed;
+};
+
+bool git_look_parse_line(const char *line, size_t length, char **object_id, char **branch)
+{
+    *object_id = NULL;
+    *branch = NULL;
+    const char *tab = memchr(line, '\t', length);
+    if (!tab || memchr(line, '\0', length))
+        return false;
+    const char *name = tab + 1;
+    size_t name_length = length - (size_t)(name - line);
+    size_t prefix = strlen(heads);
+    if (name_length <= prefix || memcmp(name, heads, prefix) != 0)
+        return false;
+    g_autofree char *id = g_strndup(line, (gsize)(tab - line));
+    g_autofree char *short_name = g_strndup(name + prefix, name_length - prefix);
+    if (!text_is_object_id(id) || strspn(id, "0") == strlen(id) ||
+        !url_branch_name_is_valid(short_name, NULL))
+        return false;
+    *object_id = g_steal_pointer(&id);
+    *branch = g_steal_pointer(&short_name);
+    return true;
+}
+
+/* A ref whose name can't be ours is nothing to complain of; a line that is no ref is. */
+static bool line_is_a_ref(const char *line, size_t length)
+{
+    const char *tab = memchr(line, '\t', length);
+    if (!tab)
+        return false;
+    g_autofree char *id = g_strndup(line, (gsize)(tab - line));
+    return text_is_object_id(id) && length - (size_t)(tab - line) > 5 &&
+           memcmp(tab + 1, "refs/", 5) == 0;
+}
+
+static bool is_asked_for(const struct git_look *look, const char *branch)
+{
+    if (!look->patterns[0])
+        return true;
+    for (char **pattern = look->patterns; *pattern; pattern++) {
+        if (**pattern == '\0' || (text_is_glob(*pattern) ? text_glob_match(*pattern, branch)
+                                                         : strcmp(*pattern, branch) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void take_line(struct git_look *look)
+{
+    char *id, *branch;
+    if (look->line_too_long)
+        return;
+    if (!git_look_parse_line(look->line->str, look->line->len, &id, &branch)) {
+        look->malformed = look->malformed || !line_is_a_ref(look->line->str, look->line->len);
+        return;
+    }
+    if (is_asked_for(look, branch)) {
+        if (g_hash_table_size(look->branches) < GIT_LOOK_MAX_REFS) {
+            g_hash_table_replace(look->branches, branch, id);
+            return;
+        }
+        look->too_many = true;
+    }
+    g_free(id);
+    g_free(branch);
+}
+
+static void take_output(struct git_look *look, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        const char *newline = memchr(bytes, '\n', length);
+        size_t part = newline ? (size_t)(newline - bytes) : length;
+        if (look->line->len + part > GIT_LOOK_MAX_LINE)
+            look->line_too_long = true;
+        else
+            g_string_append_len(look->line, bytes, (gssize)part);
+        if (!newline)
+            return;
+        take_line(look);
+        g_string_truncate(look->line, 0);
+        look->line_too_long = false;
+        bytes += part + 1;
+        length -= part + 1;
+    }
+}
+
+static void take_error_output(struct git_look *look, const char *bytes, size_t length)
+{
+    size_t room = ERR_TAIL - 1;
+    if (length > room) {
+        bytes += length - room;
+        length = room;
+    }
+    if (look->err_length + length > room) {
+        size_t drop = look->err_length + length - room;
+        memmove(look->err, look->err + drop, look->err_length - drop);
+        look->err_length -= drop;
+    }
+    memcpy(look->err + look->err_length, bytes, length);
+    look->err_length += length;
+    look->err[look->err_length] = '\0';
+}
+
+static void drain(struct git_look *look, int *fd,
+                  void (*take)(struct git_look *, const char *, size_t))
+{
+    char bytes[READ_SIZE];
+    for (int i = 0; *fd >= 0 && i < READS_AT_ONCE; i++) {
+        ssize_t got = fd_read(*fd, bytes, sizeof bytes);
+        if (got > 0)
+            take(look, bytes, (size_t)got);
+        else if (got == 0 || errno != EAGAIN)
+            fd_close(fd);
+        else
+            return;
+    }
+}
+
+/* The fixed head of a glob: ls-remote's own matching knows other brackets than fnmatch(3). */
+static char *remote_pattern(const char *pattern)
+{
+    if (*pattern != '\0' && !text_is_glob(pattern))
+        return g_strconcat(heads, pattern, NULL);
+    return g_strdup_printf("%s%.*s*", heads, (int)strcspn(pattern, "*?[\\"), pattern);
+}
+
+static bool start(struct git_look *look, const struct git_remote *remote, int out_fd, int err_fd,
+                  GError **error)
+{
+    const char *git = git_executable(error);
+    g_auto(GStrv) environment = git ? git_environment_remote(remote, error) : NULL;
+    if (!environment)
+        return false;
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(argv, g_strdup(git));
+    g_ptr_array_add(argv, g_strdup("ls-remote"));
+    g_ptr_array_add(argv, g_strdup("--heads"));
+    g_ptr_array_add(argv, g_strdup("--"));
+    g_ptr_array_add(argv, g_strdup(remote->url));
+    for (char **pattern = look->patterns; *pattern; pattern++)
+        g_ptr_array_add(argv, remote_pattern(*pattern));
+    g_ptr_array_add(argv, NULL);
+    struct spawn_options options = SPAWN_OPTIONS_INIT;
+    options.argv = (const char *const *)argv->pdata;
+    options.envp = (const char *const *)environment;
+    options.stdout_fd = out_fd;
+    options.stderr_fd = err_fd;
+    options.new_session = true;
+    options.parent_death_signal = SIGKILL;
+    look->pid = spawn_start(&options, NULL, error);
+    if (look->pid > 0)
+        return true;
+    look->pid = 0;
+    return false;
+}
+
+struct git_look *git_look_start(const struct git_remote *remote, const char *const *patterns,
+                                GError **error)
+{
+    static const char *const none[] = {NULL};
+    int out[2], err[2] = {-1, -1};
+    if (!fd_pipe(out, error))
+        return NULL;
+    struct git_look *look = g_new0(struct git_look, 1);
+    look->url = g_strdup(remote->url);
+    look->ssh_key_path = g_strdup(remote->ssh_key_path);
+    look->patterns = g_strdupv((char **)(patterns ? patterns : none));
+    look->line = g_string_new(NULL);
+    look->branches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    bool ok = fd_pipe(err, error);
+    look->out_fd = out[0];
+    look->err_fd = err[0];
+    ok = ok && fd_set_nonblocking(out[0], true, error) && fd_set_nonblocking(err[0], true, error) &&
+         start(look, remote, out[1], err[1], error);
+    fd_close(&out[1]);
+    fd_close(&err[1]);
+    if (ok)
+        return look;
+    git_look_free(look);
+    return NULL;
+}
+
+void git_look_fds(const struct git_look *look, int fds[2])
+{
+    fds[0] = look->out_fd;
+    fds[1] = look->err_fd;
+}
+
+/* Over with the end of stdout: a connection that ssh keeps in the background may hold stderr open.
+ */
+bool git_look_read(struct git_look *look)
+{
+    drain(look, &look->err_fd, take_error_output);
+    drain(look, &look->out_fd, take_output);
+    return look->out_fd >= 0;
+}
+
+void git_look_kill(struct git_look *look)
+{
+    if (look->pid == 0)
+        return;
+    look->killed = true;
+    spawn_kill_group(look->pid, SIGKILL);
+}
+
+/* True when the leader is dead, still unreaped: its group may be killed without hitting a stranger.
+ */
+static bool wait_for_exit(pid_t pid, int timeout_ms)
+{
+    int64_t end = clock_monotonic_ms() + timeout_ms;
+    auto_fd pidfd = spawn_open_pidfd(pid);
+    for (;;) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+            return errno != EINTR;
+        int64_t left = end - clock_monotonic_ms();
+        if (info.si_pid == pid || left <= 0)
+            return info.si_pid == pid;
+        struct pollfd item = {.fd = pidfd, .events = POLLIN};
+        poll(&item, 1, pidfd >= 0 ? (int)left : 10);
+    }
+}
+
+static int reap(struct git_look *look)
+{
+    int status = 0;
+    if (!wait_for_exit(look->pid, EXIT_GRACE_MS))
+        look->killed = true;
+    spawn_kill_group(look->pid, SIGKILL);
+    while (waitpid(look->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    look->pid = 0;
+    return status;
+}
+
+static void set_failure(struct git_look *look, int status, GError **error)
+{
+    struct git_remote remote = {.url = look->url, .ssh_key_path = look->ssh_key_path};
+    g_autofree char *url = url_for_display(look->url);
+    g_autofree char *words = git_explain_failure(look->err, &remote);
+    const char *colon = words[0] ? ": " : "";
+    if (look->killed) {
+        g_set_error(error, GIT_ERROR, ERROR_LIMIT, "%s did not answer within the time limit%s%s",
+                    url, colon, words);
+    } else if (look->too_many) {
+        g_set_error(error, GIT_ERROR, ERROR_LIMIT,
+                    "%s has more than %d branches that are asked for", url, GIT_LOOK_MAX_REFS);
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        g_autofree char *how = spawn_format_status(status);
+        g_set_error(error, GIT_ERROR, ERROR_REMOTE, "%s: %s", url, words[0] ? words : how);
+    } else {
+        g_set_error(error, GIT_ERROR, ERROR_REMOTE,
+                    "%s: git ls-remote gave an answer that ends too early or is no list "
+                    "of refs%s%s",
+                    url, colon, words);
+    }
+}
+
+GHashTable *git_look_finish(struct git_look *look, GError **error)
+{
+    if (look->pid == 0) {
+        g_set_error_literal(error, GIT_ERROR, ERROR_SYSTEM, "this look was finished before");
+        return NULL;
+    }
+    /* asked before its end: the answer can't be complete */
+    if (look->out_fd >= 0)
+        git_look_kill(look);
+    int status = reap(look);
+    drain(look, &look->err_fd, take_error_output);
+    bool torn = look->line->len > 0 || look->line_too_long;
+    if (!look->killed && !look->too_many && !look->malformed && !torn && WIFEXITED(status) &&
+        WEXITSTATUS(status) == 0)
+        return g_hash_table_ref(look->branches);
+    set_failure(look, status, error);
+    return NULL;
+}
+
+void git_look_free(struct git_look *look)
+{
+    if (!look)
+        return;
+    if (look->pid > 0) {
+        git_look_kill(look);
+        reap(look);
+    }
+    fd_close(&look->out_fd);
+    fd_close(&look->err_fd);
+    g_string_free(look->line, TRUE);
+    g_hash_table_unref(look->branches);
+    g_strfreev(look->patterns);
+    g_free(look->ssh_key_path);
+    g_free(look->url);
+    g_free(look);
+}
+
+GHashTable *git_look_now(const struct git_remote *remote, const char *const *patterns,
+                         int timeout_ms, GError **error)
+{
+    struct git_look *look = git_look_start(remote, patterns, error);
+    if (!look)
+        return NULL;
+    int64_t end = clock_monotonic_ms() + timeout_ms;
+    while (git_look_read(look)) {
+        int64_t left = timeout_ms < 0 ? -1 : end - clock_monotonic_ms();
+        if (timeout_ms >= 0 && left <= 0) {
+            git_look_kill(look);
+            break;
+        }
+        int fds[2];
+        git_look_fds(look, fds);
+        struct pollfd items[2] = {{.fd = fds[0], .events = POLLIN},
+                                  {.fd = fds[1], .events = POLLIN}};
+        poll(items, 2, (int)left);
+    }
+    GHashTable *branches = git_look_finish(look, error);
+    git_look_free(look);
+    return branches;
+}

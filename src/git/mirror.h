@@ -1,0 +1,69 @@
+/*
+ * The bare mirror of one remote: cache/mirrors/<name>-<hash of URL and key>.git, outside of every
+ * workspace.
+ *
+ * 1. mirror_open() makes it if absent and takes its shared lock; a lock file is left beside it.
+ * 2. mirror_fetch() brings one commit in (exclusive while it fetches). A mirror that proves broken
+ *    is set aside and made anew once; *rebuilt says so.
+ * 3. mirror_read_*() ask about objects; objects that can't be read make the mirror anew, too, once.
+ * 4. mirror_close().
+ * Leftover *.lock files of a killed git are removed under the exclusive lock.
+ */
+#ifndef PHANTOM_CI_GIT_MIRROR_H
+#define PHANTOM_CI_GIT_MIRROR_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "git/command.h"
+
+struct mirror;
+
+struct mirror *mirror_open(const char *cache_directory, const struct git_remote *remote,
+                           const struct git_limits *limits, GError **error);
+void mirror_close(struct mirror *mirror);
+const char *mirror_git_dir(const struct mirror *mirror);
+
+/* Makes `sha` present and keeps it from being collected under refs/phantom_ci/<keep_ref, encoded>.
+ * Transfers nothing when it is there. Asks for the SHA itself, and where the server refuses, for
+ * refs/heads/<branch>. ERROR_NOT_FOUND when the remote no longer has the commit; ERROR_REMOTE,
+ * ERROR_LIMIT (time), ERROR_CANCELED, ERROR_NO_SPACE. */
+bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, const char *keep_ref,
+                  bool *rebuilt, GError **error);
+
+/* Objects of `sha` proved unreadable: fetches it into a new mirror, which takes the place of the
+ * old one. After a failure the old one stays. Does nothing but a fetch when somebody else has made
+ * the mirror anew meanwhile. */
+bool mirror_rebuild(struct mirror *mirror, const char *sha, const char *branch,
+                    const char *keep_ref, GError **error);
+
+/* mirror_rebuild() with what mirror_fetch() was given, at most once for each mirror_open(); false
+ * without an attempt after that, or when nothing was fetched. */
+bool mirror_heal(struct mirror *mirror, const char *sha, GError **error);
+
+/* Fetches the branch's tip and answers whether `sha` (any revision prefix of >= 7 digits) is on it;
+ * full id in *full. ERROR_NOT_FOUND when it is not, or the branch does not exist; ERROR_INVALID for
+ * an ambiguous or malformed prefix. */
+bool mirror_find_on_branch(struct mirror *mirror, const char *branch, const char *sha, char **full,
+                           GError **error);
+
+/* Whether `ancestor` is `descendant` or one of its ancestors; false without error when it is
+ * unknown. */
+bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char *descendant,
+                        bool *answer, GError **error);
+
+/* Subject and "Name <mail>" of a commit, valid UTF-8, at most 500 bytes each. */
+bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, char **author,
+                        GError **error);
+
+/* A regular file of the commit's tree, from the object database. ERROR_NOT_FOUND when absent;
+ * ERROR_INVALID for a symlink, a submodule or a directory (named so); ERROR_LIMIT above
+ * limit_bytes. */
+char *mirror_read_file(struct mirror *mirror, const char *sha, const char *path, size_t limit_bytes,
+                       size_t *length, GError **error);
+
+/* `git gc --auto` if nobody else uses the mirror now. */
+void mirror_collect_garbage(struct mirror *mirror);
+
+#endif

@@ -1,0 +1,39 @@
+/* What mirror.c and mirror_read.c share. */
+#ifndef PHANTOM_CI_GIT_MIRROR_INTERNAL_H
+#define PHANTOM_CI_GIT_MIRROR_INTERNAL_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "git/mirror.h"
+
+struct mirror {
+    char *cache;
+    char *stem;    /* cache/mirrors/<name>-<hash>, without a suffix */
+    char *git_dir; /* stem + ".git" */
+    char *url, *ssh_key_path;
+    struct git_remote remote; /* points into the two above */
+    struct git_limits limits;
+    int64_t end_ms; /* monotonic; of the operation under way, 0 = none */
+    int lock_fd;    /* stem + ".lock", shared */
+    dev_t device;   /* of the directory seen last: others may replace it */
+    ino_t inode;
+    bool fresh;              /* made by this process and not filled yet */
+    bool rebuilt;            /* once is enough */
+    char *branch, *keep_ref; /* of the last mirror_fetch() */
+};
+
+/* Runs git on the mirror with the local environment. A failure of git is ERROR_SYSTEM. `out` as in
+ * git_run(). */
+bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,
+                GError **error);
+
+/* The limits with what is left of the time of the operation that mirror_begin() began. */
+void mirror_begin(struct mirror *mirror);
+struct git_limits mirror_limits(const struct mirror *mirror);
+
+/* Fetches the tip of a branch; the name of its ref in *tip_ref. ERROR_NOT_FOUND when there is no
+ * such branch. */
+bool mirror_fetch_tip(struct mirror *mirror, const char *branch, char **tip_ref, GError **error);
+
+#endif

@@ -1,0 +1,206 @@
+/* The last phase of a job: its steps, one after the other. */
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "job/environment.h"
+#include "job/explain.h"
+#include "job/ledger.h"
+#include "job/step.h"
+#include "job/stop.h"
+#include "job/worker_internal.h"
+
+static bool take_output(const char *bytes, size_t length, void *data, GError **error)
+{
+    struct worker *worker = data;
+    if (worker->echo) {
+        echo_write(worker->echo, bytes, length);
+    }
+    return joblog_writer_append(worker->log, bytes, length, clock_now_ms(), error);
+}
+
+static bool should_stop(void *data)
+{
+    return worker_is_stopped(data);
+}
+
+struct step_write {
+    struct worker *worker;
+    const struct workflow_step *wanted;
+    struct step *step;
+};
+
+static bool write_start(void *data, GError **error)
+{
+    const struct step_write *write = data;
+    return store_step_start(write->worker->store, write->step->job, write->step->number,
+                            (const char *const *)write->wanted->argv, write->step->log_offset,
+                            write->step->started_ms, error);
+}
+
+static bool write_finish(void *data, GError **error)
+{
+    const struct step_write *write = data;
+    return store_step_finish(write->worker->store, write->step, error);
+}
+
+/* What the outcome means for the step, in its state and in words. */
+static void judge(struct worker *worker, const struct step_outcome *outcome, const char *path,
+                  const GError *error, const struct workflow_step *wanted, struct step *step)
+{
+    step->exit_code = -1;
+    switch (outcome->end) {
+    case STEP_END_NOT_STARTED:
+        step->state = outcome->failure.stage >= SPAWN_STAGE_DIRECTORY ? STEP_FAILED : STEP_ERROR;
+        step->reason = outcome->failure.stage >= SPAWN_STAGE_DIRECTORY
+                           ? explain_spawn_failure(&outcome->failure, wanted->argv[0], path)
+                           : g_strdup(error ? error->message : "it could not be started");
+        return;
+    case STEP_END_TIMEOUT: {
+        g_autofree char *timeout = units_format_duration(worker->repo->timeout_ms);
+        step->state = STEP_TIMEOUT;
+        step->reason = g_strdup_printf("the job's timeout of %s is over", timeout);
+        return;
+    }
+    case STEP_END_STOPPED:
+        step->state = worker->stop == JOB_STOP_KILL ? STEP_INTERRUPTED : STEP_CANCELED;
+        step->reason = g_strdup(worker->stop_reason);
+        return;
+    case STEP_END_SINK_FAILED:
+        step->state = STEP_ERROR;
+        step->reason = g_strdup(error ? error->message : "its output could not be kept");
+        return;
+    case STEP_END_EXITED:
+        step->exit_code = WIFEXITED(outcome->wait_status) ? WEXITSTATUS(outcome->wait_status) : -1;
+        step->signal = WIFSIGNALED(outcome->wait_status) ? WTERMSIG(outcome->wait_status) : 0;
+        step->state = step->exit_code == 0 ? STEP_SUCCESS : STEP_FAILED;
+        step->reason = explain_status(outcome->wait_status);
+        return;
+    }
+}
+
+static bool end_job(struct worker *worker, const struct workflow_step *wanted, const struct step *step)
+{
+    g_autofree char *words = text_join_words(wanted->argv);
+    if (strlen(words) > 200) {
+        *(char *)g_utf8_find_prev_char(words, words + 200) = '\0';
+    }
+    switch (step->state) {
+    case STEP_SUCCESS:
+        return true;
+    case STEP_TIMEOUT:
+        return worker_end(worker, JOB_TIMEOUT, "step %" G_GUINT64_FORMAT " (%s): %s", step->number, words,
+                          step->reason);
+    case STEP_CANCELED:
+    case STEP_INTERRUPTED:
+        return worker_end_by_error(worker, words, NULL);
+    case STEP_ERROR:
+        return worker_end(worker, JOB_ERROR, "step %" G_GUINT64_FORMAT " (%s): %s", step->number, words,
+                          step->reason);
+    case STEP_FAILED:
+    case STEP_RUNNING:
+        break;
+    }
+    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s", step->number, words,
+                      step->reason);
+}
+
+static void run_program(struct worker *worker, const struct workflow_step *wanted, struct step *step)
+{
+    extern char **environ;
+    const struct environment_source source = {
+        .paths = &worker->options->paths,
+        .repo = worker->repo,
+        .job = worker->job,
+        .workspace = checkout_path(worker->checkout),
+        .temporary = worker->temporary,
+        .inherited = (const char *const *)environ,
+    };
+    g_auto(GStrv) environment = environment_for_step(&source, wanted->number);
+    const char *path = g_environ_getenv(environment, "PATH");
+    const struct step_run run = {
+        .argv = (const char *const *)wanted->argv,
+        .envp = (const char *const *)environment,
+        .directory = source.workspace,
+        .deadline_ms = worker->deadline_ms,
+        .grace_ms = worker->repo->grace_ms,
+        .stop_fd = worker->stop_fd,
+        .should_stop = should_stop,
+        .sink = take_output,
+        .data = worker,
+        .echo = worker->echo,
+    };
+    struct step_outcome outcome;
+    g_autoptr(GError) error = NULL;
+    step_run(&run, &outcome, &error);
+    if (worker->echo) {
+        echo_end_line(worker->echo);
+    }
+    judge(worker, &outcome, path, error, wanted, step);
+    step->cpu_us = outcome.cpu_us;
+    step->max_rss_bytes = outcome.max_rss_bytes;
+    if (outcome.left_count > 0) {
+        worker_note(worker, "step %" G_GUINT64_FORMAT " left %u process%s behind (%s), killed",
+                    wanted->number, outcome.left_count, outcome.left_count == 1 ? "" : "es",
+                    outcome.left_names);
+    }
+    step_outcome_clear(&outcome);
+}
+
+static void run_step(struct worker *worker, const struct workflow_step *wanted, struct step *step,
+                     GError **error)
+{
+    struct step_write write = {worker, wanted, step};
+    step->job = worker->job->id;
+    step->number = wanted->number;
+    step->started_ms = clock_now_ms();
+    step->log_offset = joblog_writer_offset(worker->log);
+    int fault = fault_point("job.step");
+    if (fault) {
+        error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot run the step");
+        return;
+    }
+    if (!ledger_insist(&worker->options->paths, write_start, &write, error)) {
+        return;
+    }
+    run_program(worker, wanted, step);
+    step->finished_ms = clock_now_ms();
+    step->log_length = joblog_writer_offset(worker->log) - step->log_offset;
+    ledger_insist(&worker->options->paths, write_finish, &write, error);
+}
+
+/* A directory of its own for the temporary files of the steps, new for each job. */
+static bool make_temporary(struct worker *worker, GError **error)
+{
+    g_autofree char *parent = g_path_get_dirname(worker->temporary);
+    return file_remove_tree_at_path(worker->temporary, error) &&
+           file_ensure_private_directory(parent, error) &&
+           file_ensure_private_directory(worker->temporary, error);
+}
+
+bool phase_steps(struct worker *worker)
+{
+    g_autoptr(GError) error = NULL;
+    if (!make_temporary(worker, &error)) {
+        return worker_end_by_error(worker, "cannot make a directory for temporary files", error);
+    }
+    bool good = true;
+    for (unsigned i = 0; good && i < worker->workflow->steps->len; i++) {
+        const struct workflow_step *wanted = g_ptr_array_index(worker->workflow->steps, i);
+        if (i > 0 && worker_is_stopped(worker)) {
+            return worker_end_by_error(worker, "between two steps", NULL);
+        }
+        struct step *step = g_new0(struct step, 1);
+        run_step(worker, wanted, step, &error);
+        good = error ? worker_end_by_error(worker, "cannot record the step", error)
+                     : end_job(worker, wanted, step);
+        step_free(step);
+    }
+    return good;
+}

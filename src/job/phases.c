@@ -1,0 +1,181 @@
+/* The phases of a job up to its steps. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/text.h"
+#include "job/stop.h"
+#include "job/worker_internal.h"
+
+enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
+
+/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop: once more. */
+static bool was_false_alarm(struct worker *worker, const GError *error)
+{
+    return error_has_code(error, ERROR_CANCELED) && !worker_is_stopped(worker);
+}
+
+static bool fetch_commit(struct worker *worker, GError **error)
+{
+    int fault = fault_point("job.fetch");
+    if (fault) {
+        return error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot fetch");
+    }
+    if (!worker->mirror) {
+        worker->mirror =
+            mirror_open(worker->options->paths.cache, &worker->remote, &worker->limits, error);
+    }
+    bool rebuilt = false;
+    bool good = worker->mirror && mirror_fetch(worker->mirror, worker->job->sha, worker->job->branch,
+                                               worker->keep_ref, &rebuilt, error);
+    if (good && rebuilt) {
+        worker_note(worker, "the local mirror was broken and has been made anew");
+    }
+    return good;
+}
+
+bool phase_fetch(struct worker *worker)
+{
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        if (fetch_commit(worker, &error)) {
+            break;
+        }
+        if (!was_false_alarm(worker, error)) {
+            g_autofree char *what = g_strdup_printf("cannot fetch %s", text_short_id(worker->job->sha));
+            return worker_end_by_error(worker, what, error);
+        }
+    }
+    g_autofree char *subject = NULL;
+    g_autofree char *author = NULL;
+    g_autoptr(GError) error = NULL;
+    if (!mirror_read_commit(worker->mirror, worker->job->sha, &subject, &author, &error) ||
+        !store_job_describe(worker->store, worker->job->id, subject, author, &error)) {
+        return worker_end_by_error(worker, "cannot read the commit", error);
+    }
+    return true;
+}
+
+/* Whether the branch left its earlier tip behind instead of growing from it. */
+static bool is_rewind(struct worker *worker)
+{
+    const char *previous = worker->job->previous_sha;
+    if (!previous || strcmp(previous, worker->job->sha) == 0) {
+        return false;
+    }
+    bool grew = false;
+    g_autoptr(GError) error = NULL;
+    /* An earlier tip that is unknown here can't be an ancestor: all of those came with the commit. */
+    return mirror_is_ancestor(worker->mirror, previous, worker->job->sha, &grew, &error) && !grew;
+}
+
+bool phase_rules(struct worker *worker)
+{
+    if (worker->job->trigger != JOB_TRIGGER_PUSH || !is_rewind(worker)) {
+        return true;
+    }
+    g_autofree char *from = g_strdup(text_short_id(worker->job->previous_sha));
+    const char *to = text_short_id(worker->job->sha);
+    if (worker->repo->on_rewind == ON_REWIND_BLOCK) {
+        return worker_end(worker, JOB_BLOCKED,
+                          "the branch was rewound from %s to %s and on_rewind = \"block\"; to run it all "
+                          "the same: phantom_ci retry %" G_GINT64_FORMAT,
+                          from, to, worker->job->id);
+    }
+    worker_note(worker, "the branch was rewound from %s to %s", from, to);
+    return true;
+}
+
+static bool end_as_invalid(struct worker *worker, const struct diagnostics *diagnostics)
+{
+    g_autofree char *text = diagnostics_format(diagnostics);
+    g_strchomp(text);
+    if (strlen(text) > REASON_MAX_BYTES) {
+        *(char *)g_utf8_find_prev_char(text, text + REASON_MAX_BYTES) = '\0';
+    }
+    return worker_end(worker, JOB_ERROR, "%s", text);
+}
+
+bool phase_workflow(struct worker *worker)
+{
+    g_autofree char *path = workflow_path_for_branch(worker->job->branch);
+    if (!path) {
+        return worker_end(worker, JOB_ERROR, "no workflow file can be named after the branch");
+    }
+    g_autoptr(GError) error = NULL;
+    size_t length = 0;
+    g_autofree char *bytes = mirror_read_file(worker->mirror, worker->job->sha, path, WORKFLOW_MAX_BYTES,
+                                              &length, &error);
+    if (!bytes && error_has_code(error, ERROR_NOT_FOUND)) {
+        return worker_end(worker, JOB_SKIPPED, "the commit has no %s", path);
+    }
+    if (!bytes) {
+        return worker_end_by_error(worker, "cannot use the workflow", error);
+    }
+    struct diagnostics *diagnostics = diagnostics_new();
+    worker->workflow = workflow_parse(bytes, length, path, diagnostics);
+    bool good = worker->workflow || end_as_invalid(worker, diagnostics);
+    diagnostics_free(diagnostics);
+    return good;
+}
+
+/* Another job of this branch, run by hand, may still be at work in the workspace. */
+static bool open_workspace(struct worker *worker, GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) local = NULL;
+        worker->checkout = checkout_open(worker->options->paths.cache, worker->job->repo,
+                                         worker->job->branch, &local);
+        bool wait = error_has_code(local, ERROR_BUSY) && !worker_is_stopped(worker) &&
+                    clock_monotonic_ms() < worker->deadline_ms;
+        if (!wait) {
+            if (local) {
+                g_propagate_error(error, g_steal_pointer(&local));
+            }
+            return worker->checkout != NULL;
+        }
+        g_usleep(WORKSPACE_WAIT_US);
+    }
+}
+
+static bool check_out(struct worker *worker, GError **error)
+{
+    int fault = fault_point("job.checkout");
+    if (fault) {
+        return error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot check out");
+    }
+    const struct checkout_request request = {
+        .mirror = worker->mirror,
+        .remote = &worker->remote,
+        .sha = worker->job->sha,
+        .branch = worker->job->branch,
+        .keep = (const char *const *)worker->repo->keep,
+        .submodules = worker->repo->submodules,
+        .limits = worker->limits,
+    };
+    bool replaced = false;
+    bool good = checkout_prepare(worker->checkout, &request, &replaced, error);
+    if (replaced) {
+        worker_note(worker, "the workspace could not be cleaned: it was set aside (trash/ in the cache "
+                            "directory) and a new one made");
+    }
+    return good;
+}
+
+bool phase_checkout(struct worker *worker)
+{
+    g_autoptr(GError) open_error = NULL;
+    if (!open_workspace(worker, &open_error)) {
+        return worker_end_by_error(worker, "cannot use the workspace", open_error);
+    }
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        if (check_out(worker, &error)) {
+            return true;
+        }
+        if (!was_false_alarm(worker, error)) {
+            return worker_end_by_error(worker, "cannot check out", error);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+#include "job/step.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "job/reap.h"
+
+enum {
+    CHUNK_BYTES = 64 * 1024,
+    PIPE_BYTES = 1024 * 1024,
+    LEFTOVER_GRACE_MS = 1000,
+    LEADER_CHECK_MS = 20, /* without a pidfd */
+    LONGEST_WAIT_MS = 60000,
+};
+
+struct attendance {
+    const struct step_run *run;
+    struct step_outcome *outcome;
+    pid_t leader;
+    int pidfd;
+    int output_fd; /* -1 at its end */
+    bool ending;   /* SIGTERM was sent */
+    bool killed;
+    int64_t kill_at_ms;
+    GError *sink_error;
+};
+
+void step_outcome_clear(struct step_outcome *outcome)
+{
+    g_clear_pointer(&outcome->left_names, g_free);
+}
+
+static bool leader_has_ended(const struct attendance *attendance)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)attendance->leader, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == attendance->leader;
+}
+
+/* The first reason counts. */
+static void begin_end(struct attendance *attendance, enum step_end why)
+{
+    if (attendance->ending) {
+        return;
+    }
+    attendance->ending = true;
+    attendance->outcome->end = why;
+    attendance->kill_at_ms = clock_monotonic_ms() + attendance->run->grace_ms;
+    reap_signal_all(SIGTERM);
+    spawn_kill_group(attendance->leader, SIGTERM);
+    /* What is stopped would sleep through its SIGTERM. */
+    reap_signal_all(SIGCONT);
+}
+
+/* One read; false when there is nothing (more) to read now. */
+static bool take_output(struct attendance *attendance)
+{
+    static char chunk[CHUNK_BYTES];
+    ssize_t length = attendance->output_fd >= 0 ? fd_read(attendance->output_fd, chunk, sizeof(chunk)) : 0;
+    if (length <= 0) {
+        if (length == 0 || errno != EAGAIN) {
+            fd_close(&attendance->output_fd);
+        }
+        return false;
+    }
+    const struct step_run *run = attendance->run;
+    /* After a failed sink the pipe is drained all the same, so that the step can end. */
+    if (!attendance->sink_error &&
+        !run->sink(chunk, (size_t)length, run->data, &attendance->sink_error)) {
+        begin_end(attendance, STEP_END_SINK_FAILED);
+    }
+    return true;
+}
+
+static int time_to_wait(const struct attendance *attendance)
+{
+    int64_t due_ms = attendance->ending ? attendance->kill_at_ms : attendance->run->deadline_ms;
+    int64_t limit_ms = attendance->pidfd >= 0 ? LONGEST_WAIT_MS : LEADER_CHECK_MS;
+    if (attendance->killed) {
+        return LEADER_CHECK_MS;
+    }
+    return (int)CLAMP(due_ms - clock_monotonic_ms(), 0, limit_ms);
+}
+
+static void keep_time(struct attendance *attendance)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (!attendance->ending && now_ms >= attendance->run->deadline_ms) {
+        begin_end(attendance, STEP_END_TIMEOUT);
+    }
+    if (attendance->ending && now_ms >= attendance->kill_at_ms) {
+        attendance->killed = true;
+        reap_signal_all(SIGKILL);
+    }
+}
+
+static void attend(struct attendance *attendance)
+{
+    const struct step_run *run = attendance->run;
+    while (!leader_has_ended(attendance)) {
+        struct pollfd fds[] = {
+            {.fd = attendance->output_fd, .events = POLLIN},
+            {.fd = attendance->pidfd, .events = POLLIN},
+            {.fd = attendance->ending ? -1 : run->stop_fd, .events = POLLIN},
+            {.fd = run->echo ? echo_pending_fd(run->echo) : -1, .events = POLLOUT},
+        };
+        if (poll(fds, G_N_ELEMENTS(fds), time_to_wait(attendance)) < 0) {
+            continue;
+        }
+        if (fds[0].revents) {
+            take_output(attendance);
+        }
+        if (fds[2].revents && run->should_stop(run->data)) {
+            begin_end(attendance, STEP_END_STOPPED);
+        }
+        if (fds[3].revents) {
+            echo_pump(run->echo);
+        }
+        keep_time(attendance);
+    }
+}
+
+static int64_t cpu_us_of_children(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec +
+           usage.ru_stime.tv_usec;
+}
+
+static int64_t max_rss_bytes(const struct rusage *usage)
+{
+#ifdef __APPLE__
+    return usage->ru_maxrss;
+#else
+    return (int64_t)usage->ru_maxrss * 1024;
+#endif
+}
+
+/* The leader has ended: it is reaped, and then everything else that the step left is killed. */
+static void clean_up(struct attendance *attendance)
+{
+    struct step_outcome *outcome = attendance->outcome;
+    struct rusage usage = {.ru_maxrss = 0};
+    g_autoptr(GString) names = g_string_new(NULL);
+    struct reap_report report = {0, names};
+    int64_t grace_ms = attendance->ending ? MAX(attendance->kill_at_ms - clock_monotonic_ms(), 0)
+                                          : LEFTOVER_GRACE_MS;
+#ifndef __linux__
+    /* Without a subreaper the process group is all that is known, and only while its leader is not reaped. */
+    spawn_kill_group(attendance->leader, SIGKILL);
+#endif
+    while (wait4(attendance->leader, &outcome->wait_status, 0, &usage) < 0 && errno == EINTR) {
+    }
+    reap_everything((int)MIN(grace_ms, INT_MAX), &report);
+    outcome->max_rss_bytes = max_rss_bytes(&usage);
+    if (!attendance->ending && report.count > 0) {
+        outcome->left_count = report.count;
+        outcome->left_names = g_strdup(names->str);
+    }
+}
+
+static bool start(struct attendance *attendance, GError **error)
+{
+    int ends[2];
+    if (!fd_pipe(ends, error)) {
+        return false;
+    }
+    attendance->output_fd = ends[0];
+    auto_fd write_end = ends[1];
+#ifdef F_SETPIPE_SZ
+    fcntl(write_end, F_SETPIPE_SZ, PIPE_BYTES); /* the system may allow less */
+#endif
+    if (!fd_set_nonblocking(attendance->output_fd, true, error)) {
+        return false;
+    }
+    struct spawn_options options = SPAWN_OPTIONS_INIT;
+    options.argv = attendance->run->argv;
+    options.envp = attendance->run->envp;
+    options.directory = attendance->run->directory;
+    options.stdout_fd = write_end;
+    options.stderr_fd = write_end;
+    options.new_session = true;
+    attendance->leader = spawn_start(&options, &attendance->outcome->failure, error);
+    return attendance->leader > 0;
+}
+
+bool step_run(const struct step_run *run, struct step_outcome *outcome, GError **error)
+{
+    *outcome = (struct step_outcome){.end = STEP_END_EXITED};
+    struct attendance attendance = {
+        .run = run, .outcome = outcome, .leader = -1, .pidfd = -1, .output_fd = -1};
+    int64_t cpu_before_us = cpu_us_of_children();
+    g_autoptr(GError) start_error = NULL;
+    if (!start(&attendance, &start_error)) {
+        fd_close(&attendance.output_fd);
+        outcome->end = STEP_END_NOT_STARTED;
+        if (outcome->failure.stage >= SPAWN_STAGE_DIRECTORY) {
+            return true;
+        }
+        g_propagate_error(error, g_steal_pointer(&start_error));
+        return false;
+    }
+    attendance.pidfd = spawn_open_pidfd(attendance.leader);
+    attend(&attendance);
+    clean_up(&attendance);
+    while (take_output(&attendance)) {
+    }
+    fd_close(&attendance.output_fd);
+    fd_close(&attendance.pidfd);
+    outcome->cpu_us = cpu_us_of_children() - cpu_before_us;
+    if (attendance.sink_error) {
+        outcome->end = STEP_END_SINK_FAILED;
+        g_propagate_error(error, attendance.sink_error);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,59 @@
+/* What the phases of a job share. */
+#ifndef PHANTOM_CI_JOB_WORKER_INTERNAL_H
+#define PHANTOM_CI_JOB_WORKER_INTERNAL_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "config/workflow.h"
+#include "git/checkout.h"
+#include "git/mirror.h"
+#include "job/echo.h"
+#include "job/worker.h"
+#include "store/joblog.h"
+#include "store/store.h"
+
+struct worker {
+    const struct worker_options *options;
+    const struct repo_config *repo;
+    struct store *store;
+    struct job *job;
+    int stop_fd;
+    int64_t deadline_ms; /* of the job, monotonic */
+    struct git_remote remote;
+    struct git_limits limits;
+    char *keep_ref;
+    struct mirror *mirror;
+    struct checkout *checkout;
+    struct workflow *workflow;
+    struct joblog_writer *log;
+    struct echo *echo; /* or NULL */
+    char *temporary;   /* TMPDIR of the steps */
+    enum job_stop stop;
+    char *stop_reason;
+    enum job_state state; /* the verdict, once a phase has given it */
+    char *reason;
+};
+
+/* The verdict: no further phase runs. Always false, for "return worker_end(...)". */
+bool worker_end(struct worker *worker, enum job_state state, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* Ends the job as a failed call of git, the store or the system asks for: a time limit, a stop, or `error` with its
+ * message behind `what`. Always false. */
+bool worker_end_by_error(struct worker *worker, const char *what, const GError *error);
+
+/* A line of the runner itself in the job's log. */
+void worker_note(struct worker *worker, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Asks whether the job was told to stop; remembers why. */
+bool worker_is_stopped(struct worker *worker);
+
+/* The phases; false when the job has its verdict. */
+bool phase_fetch(struct worker *worker);
+bool phase_rules(struct worker *worker);
+bool phase_workflow(struct worker *worker);
+bool phase_checkout(struct worker *worker);
+bool phase_steps(struct worker *worker);
+
+#endif

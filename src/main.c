@@ -1,0 +1,118 @@
+/* phantom_ci: the command line, and without a command the supervisor. See commands/ and daemon/. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "commands/commands.h"
+#include "daemon/daemon.h"
+#include "git/url.h"
+
+static bool check_url(const char *text, GError **error)
+{
+    struct url url;
+    bool good = url_parse(text, &url, error);
+    if (good) {
+        url_clear(&url);
+    }
+    return good;
+}
+
+static int run_daemon(int argc, char **argv)
+{
+    static const struct command daemon_command = {
+        "", "[--quiet] [--kill-jobs] [--ready-fd N]", "the daemon: watch the repositories, run the jobs",
+        "SIGHUP reloads the configuration (a changed file does, too). SIGTERM stops: running jobs go on and "
+        "the next daemon adopts them; a second SIGTERM ends them.",
+        NULL};
+    struct command_context context = {.json = false};
+    gboolean quiet = FALSE;
+    gboolean kill_jobs = FALSE;
+    int ready_fd = -1;
+    const GOptionEntry entries[] = {
+        {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "job output goes to the logs alone", NULL},
+        {"kill-jobs", 0, 0, G_OPTION_ARG_NONE, &kill_jobs, "a stop ends the running jobs", NULL},
+        {"ready-fd", 0, 0, G_OPTION_ARG_INT, &ready_fd, "write a byte there when ready", "N"},
+        G_OPTION_ENTRY_NULL,
+    };
+    int code = command_parse(&daemon_command, &context, entries, 0, &argc, &argv, 0, 0);
+    if (code < 0) {
+        const struct daemon_options options = {quiet, kill_jobs, ready_fd};
+        code = daemon_main(&context.paths, &options);
+    }
+    command_context_clear(&context);
+    return code;
+}
+
+static int unknown_command(const char *name)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const struct command *command = commands; command->name; command++) {
+        g_ptr_array_add(names, (void *)command->name);
+    }
+    g_ptr_array_add(names, NULL);
+    g_autofree char *escaped = text_escape(name);
+    const char *nearest = text_nearest(name, (const char *const *)names->pdata);
+    return command_fail_text(EXIT_CODE_USAGE, "unknown command \"%s\"%s%s%s", escaped,
+                             nearest ? "; did you mean \"" : " (see: phantom_ci help)",
+                             nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 3) {
+        command_print_overview();
+        return EXIT_CODE_OK;
+    }
+    const struct command *command = command_find(argv[2]);
+    char *arguments[] = {argv[2], (char *)"--help", NULL};
+    return command ? command->run(command, 2, arguments) : unknown_command(argv[2]);
+}
+
+/* The command's name is the first word; the directories may stand before it. */
+static int find_command_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool takes_value = strcmp(argv[i], "--config-dir") == 0 || strcmp(argv[i], "--state-dir") == 0 ||
+                           strcmp(argv[i], "--cache-dir") == 0 || strcmp(argv[i], "--ready-fd") == 0;
+        if (takes_value) {
+            i++;
+        } else if (argv[i][0] != '-') {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    int word = find_command_word(argc, argv);
+    if (word == 0 && argc == 2 && strcmp(argv[1], "--version") == 0) {
+        return command_find("version")->run(command_find("version"), 1, argv);
+    }
+    if (word == 0 && argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        command_print_overview();
+        return EXIT_CODE_OK;
+    }
+    if (word == 0) {
+        return run_daemon(argc, argv);
+    }
+    if (strcmp(argv[word], "help") == 0) {
+        return help(argc, argv);
+    }
+    const struct command *command = command_find(argv[word]);
+    if (!command) {
+        return unknown_command(argv[word]);
+    }
+    memmove(&argv[word], &argv[word + 1], (size_t)(argc - word) * sizeof(*argv));
+    return command->run(command, argc - 1, argv);
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_ALL, "");
+    signal(SIGPIPE, SIG_IGN);
+    config_set_checks(check_url, url_branch_name_is_valid);
+    return dispatch(argc, argv);
+}

@@ -1,0 +1,144 @@
+/*
+ * The schema, as the list of steps that led to it. A database carries the number of steps it has seen in
+ * user_version; opening it runs the rest in one transaction. Steps are never changed once released.
+ */
+#include "store/store_internal.h"
+
+/* "phci": tells our databases from others (PRAGMA application_id). */
+enum { APPLICATION_ID = 0x70686369 };
+
+/* States and other choices are stored as their names; times are UTC milliseconds, 0 = not yet. */
+static const char *const migrations[] = {
+    /* 1: the first release */
+    "CREATE TABLE repo(name TEXT PRIMARY KEY, selection TEXT, paused INTEGER NOT NULL DEFAULT 0)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE branch(repo TEXT NOT NULL, name TEXT NOT NULL, tip TEXT, seen INTEGER NOT NULL,"
+    " gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(repo, name)) WITHOUT ROWID;"
+    "CREATE TABLE job(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL, branch TEXT NOT "
+    "NULL,"
+    " sha TEXT NOT NULL, previous_sha TEXT, subject TEXT, author TEXT, trigger TEXT NOT NULL,"
+    " state TEXT NOT NULL, reason TEXT, attempt INTEGER NOT NULL, retry_of INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " priority INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, started INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " finished INTEGER NOT NULL DEFAULT 0, stop TEXT NOT NULL DEFAULT 'none', stop_reason TEXT);"
+    "CREATE INDEX job_live ON job(state, priority DESC, id) WHERE state IN ('queued', 'running');"
+    "CREATE INDEX job_repo ON job(repo, id DESC);"
+    "CREATE INDEX job_branch ON job(repo, branch, id DESC);"
+    /* argv: the words one after another, each with its NUL. */
+    "CREATE TABLE step(job INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE,"
+    " number INTEGER NOT NULL, argv BLOB NOT NULL,"
+    " state TEXT NOT NULL, exit_code INTEGER NOT NULL DEFAULT -1, signal INTEGER NOT NULL DEFAULT "
+    "0,"
+    " reason TEXT, started INTEGER NOT NULL, finished INTEGER NOT NULL DEFAULT 0,"
+    " cpu_us INTEGER NOT NULL DEFAULT 0, max_rss INTEGER NOT NULL DEFAULT 0,"
+    " log_offset INTEGER NOT NULL, log_length INTEGER NOT NULL DEFAULT -1,"
+    " PRIMARY KEY(job, number)) WITHOUT ROWID;"
+    "CREATE TABLE note(id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES job(id) ON DELETE "
+    "CASCADE,"
+    " at INTEGER NOT NULL, log_offset INTEGER NOT NULL, text TEXT NOT NULL);"
+    "CREATE INDEX note_job ON note(job, id);"
+    "CREATE TABLE decision(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL,"
+    " branch TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, old_sha TEXT, new_sha TEXT,"
+    " job INTEGER NOT NULL DEFAULT 0, detail TEXT);"
+    "CREATE INDEX decision_branch ON decision(repo, branch, id DESC);"
+    /* repo '' = all. */
+    "CREATE TABLE poll_request(repo TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;",
+};
+
+size_t store_schema_version(void)
+{
+    return G_N_ELEMENTS(migrations);
+}
+
+static bool read_number(struct store *store, const char *question, int64_t *number, GError **error)
+{
+    sqlite3_stmt *statement = store_prepare(store, error, question, "");
+    if (!statement || store_step(store, error, statement) != 1) {
+        return false;
+    }
+    *number = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return true;
+}
+
+static bool refuse(struct store *store, const char *found, GError **error)
+{
+    g_set_error(error, STORE_ERROR, ERROR_INVALID,
+                "%s %s; nothing in it was changed: move it away, or name another directory with "
+                "--state-dir",
+                store->path, found);
+    return false;
+}
+
+static bool check_version(struct store *store, size_t known, int64_t *version, GError **error)
+{
+    int64_t application = 0;
+    int64_t objects = 0;
+    if (!read_number(store, "PRAGMA application_id", &application, error) ||
+        !read_number(store, "PRAGMA user_version", version, error) ||
+        !read_number(store, "SELECT count(*) FROM sqlite_schema", &objects, error)) {
+        return false;
+    }
+    bool is_new = *version == 0 && application == 0 && objects == 0;
+    if (!is_new && (application != APPLICATION_ID || *version <= 0)) {
+        return refuse(store, "is a database of another program", error);
+    }
+    if (*version > (int64_t)known) {
+        g_set_error(error, STORE_ERROR, ERROR_INVALID,
+                    "%s was made by a newer phantom_ci (schema %d, this one knows %d) and was not "
+                    "changed; update phantom_ci",
+                    store->path, (int)*version, (int)known);
+        return false;
+    }
+    return true;
+}
+
+bool store_check_identity(struct store *store, GError **error)
+{
+    int64_t version = 0;
+    return check_version(store, store_schema_version(), &version, error);
+}
+
+static bool run(struct store *store, const char *sql, GError **error)
+{
+    return sqlite3_exec(store->database, sql, NULL, NULL, NULL) == SQLITE_OK ||
+           store_fail(store, error, "bring the database up to date");
+}
+
+static bool run_from(struct store *store, const char *const *steps, int64_t version, size_t count,
+                     GError **error)
+{
+    for (size_t i = (size_t)version; i < count; i++) {
+        if (!run(store, steps[i], error)) {
+            return false;
+        }
+    }
+    g_autofree char *marks = g_strdup_printf("PRAGMA application_id=%d; PRAGMA user_version=%zu;",
+                                             (int)APPLICATION_ID, count);
+    return run(store, marks, error);
+}
+
+bool store_migrate_with(struct store *store, const char *const *steps, size_t count, GError **error)
+{
+    int64_t version = 0;
+    if (!check_version(store, count, &version, error)) {
+        return false;
+    }
+    if (version == (int64_t)count) {
+        return true;
+    }
+    bool own = false;
+    if (!store_begin_if_needed(store, &own, error)) {
+        return false;
+    }
+    /* Asked again under the write lock: another process may have been faster. */
+    bool good = check_version(store, count, &version, error) &&
+                run_from(store, steps, version, count, error);
+    return store_end(store, own, good, error);
+}
+
+bool store_migrate(struct store *store, GError **error)
+{
+    return store_migrate_with(store, migrations, store_schema_version(), error);
+}

@@ -1,0 +1,217 @@
+/*
+ * The store: one SQLite database (WAL, synchronous=FULL) that holds every fact which must survive:
+ * branch tips, jobs, steps, decisions, requests. The only place with SQL.
+ *
+ * 1. store_open() makes or migrates the database; many processes may have it open.
+ * 2. Single questions are functions. What must happen together is put between store_begin() and
+ *    store_commit(); store_rollback() after a failure. A transaction is BEGIN IMMEDIATE.
+ * 3. store_close().
+ *
+ * All functions fail with ERROR_NO_SPACE when the disk is full, ERROR_BUSY when another process held the
+ * write lock for 30 s, ERROR_NOT_FOUND when a job that must exist does not, else ERROR_SYSTEM.
+ * Strings in structs are owned by the struct. Times are UTC milliseconds.
+ */
+#ifndef PHANTOM_CI_STORE_STORE_H
+#define PHANTOM_CI_STORE_STORE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_ERROR (g_quark_from_static_string("phantom-ci-store"))
+
+struct store;
+
+/* Opens or creates the database (0600) and brings its schema up to date in one transaction. A database
+ * made by a newer version is ERROR_INVALID and stays untouched. */
+struct store *store_open(const char *path, GError **error);
+void store_close(struct store *store);
+
+bool store_begin(struct store *store, GError **error);
+bool store_commit(struct store *store, GError **error);
+void store_rollback(struct store *store); /* no-op outside a transaction */
+
+/* PRAGMA quick_check; ERROR_INVALID with the first finding. */
+bool store_check(struct store *store, GError **error);
+
+/* ------------------------------------------------------------------ jobs */
+
+enum job_state {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_SUCCESS,
+    JOB_FAILED,      /* a step failed */
+    JOB_ERROR,       /* no fault of a step: fetch, workflow, disk, ... */
+    JOB_TIMEOUT,
+    JOB_CANCELED,
+    JOB_INTERRUPTED, /* its process died */
+    JOB_SUPERSEDED,  /* a newer commit replaced it */
+    JOB_SKIPPED,     /* the commit has no workflow for the branch */
+    JOB_BLOCKED,     /* a rule refused it; a person may retry it */
+};
+const char *job_state_name(enum job_state state);
+bool job_state_from_name(const char *name, enum job_state *state);
+bool job_state_is_final(enum job_state state); /* all but queued and running */
+
+enum job_trigger { JOB_TRIGGER_PUSH, JOB_TRIGGER_RUN, JOB_TRIGGER_RETRY, JOB_TRIGGER_ADD, JOB_TRIGGER_RERUN };
+const char *job_trigger_name(enum job_trigger trigger); /* "push" "run" "retry" "add" "rerun" */
+bool job_trigger_from_name(const char *name, enum job_trigger *trigger);
+
+enum job_stop { JOB_STOP_NONE, JOB_STOP_CANCEL, JOB_STOP_SUPERSEDE, JOB_STOP_KILL };
+
+struct job {
+    int64_t id;
+    char *repo, *branch, *sha;
+    char *previous_sha; /* the tip that was handled before, or NULL */
+    char *subject, *author; /* NULL until the commit was fetched */
+    enum job_trigger trigger;
+    enum job_state state;
+    char *reason; /* in words, or NULL */
+    int attempt;  /* 1 for the first */
+    int64_t retry_of; /* 0 = none */
+    int priority;
+    int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
+    enum job_stop stop; /* asked of a running job */
+    char *stop_reason;
+};
+void job_free(struct job *job);
+
+struct job_request {
+    const char *repo, *branch, *sha, *previous_sha;
+    enum job_trigger trigger;
+    int priority;
+    int64_t retry_of;
+    int attempt; /* 0 = 1 */
+};
+
+/* Inserts a queued job. For JOB_TRIGGER_PUSH, in the same transaction (its own if none is open): the
+ * queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new commit and
+ * job, and when the newest earlier push job of the branch is superseded so or blocked, its previous_sha is carried
+ * over in place of request->previous_sha. `superseded` may be NULL. */
+bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
+                       int64_t *id, unsigned *superseded, GError **error);
+
+/* queued -> running, if the job is still queued and no other job of its repo and branch is running. */
+bool store_job_claim(struct store *store, int64_t id, int64_t now_ms, bool *claimed, GError **error);
+
+bool store_job_describe(struct store *store, int64_t id, const char *subject, const char *author,
+                        GError **error);
+
+/* running (or queued) -> a final state. *changed is false, and nothing is written, when the job already had a
+ * final state. `changed` may be NULL. */
+bool store_job_finish(struct store *store, int64_t id, enum job_state state, const char *reason,
+                      int64_t now_ms, bool *changed, GError **error);
+
+enum cancel_outcome { CANCEL_DONE, CANCEL_ASKED, CANCEL_ALREADY_OVER };
+/* A queued job becomes canceled (or superseded) at once; of a running one the stop is asked (the caller
+ * wakes its process through its control FIFO). Idempotent. ERROR_NOT_FOUND. */
+bool store_job_stop(struct store *store, int64_t id, enum job_stop stop, const char *reason,
+                    int64_t now_ms, enum cancel_outcome *outcome, GError **error);
+
+/* ERROR_NOT_FOUND when absent. */
+struct job *store_job_get(struct store *store, int64_t id, GError **error);
+
+struct job_filter {
+    const char *text;    /* substring of repo or branch, prefix of sha, or a state's name; NULL = all */
+    const char *repo, *branch; /* exact; NULL = all */
+    bool has_state;
+    enum job_state state;
+    int64_t after_id;    /* only jobs with a larger id; 0 = all */
+    unsigned limit;      /* newest first; 0 = all */
+};
+GPtrArray *store_jobs(struct store *store, const struct job_filter *filter, GError **error);
+
+/* Queued jobs of repos that are not paused, by priority (high first), then id. */
+GPtrArray *store_jobs_queued(struct store *store, GError **error);
+
+/* The newest job of a branch (any branch of the repo when branch is NULL), or NULL without error. */
+struct job *store_job_latest(struct store *store, const char *repo, const char *branch, GError **error);
+
+/* ----------------------------------------------------------------- steps */
+
+enum step_state { STEP_RUNNING, STEP_SUCCESS, STEP_FAILED, STEP_TIMEOUT, STEP_CANCELED, STEP_INTERRUPTED, STEP_ERROR };
+const char *step_state_name(enum step_state state);
+bool step_state_from_name(const char *name, enum step_state *state);
+
+struct step {
+    int64_t job;
+    uint64_t number;
+    char **argv;
+    enum step_state state;
+    int exit_code;  /* -1 = none */
+    int signal;     /* 0 = none */
+    char *reason;   /* in words when it did not succeed, or NULL */
+    int64_t started_ms, finished_ms;
+    int64_t cpu_us, max_rss_bytes; /* of the whole step; 0 = unknown */
+    int64_t log_offset, log_length; /* in the job's output; length -1 while running */
+};
+void step_free(struct step *step);
+
+bool store_step_start(struct store *store, int64_t job, uint64_t number, const char *const *argv,
+                      int64_t log_offset, int64_t now_ms, GError **error);
+/* Everything of `step` but argv, started_ms and log_offset is written. */
+bool store_step_finish(struct store *store, const struct step *step, GError **error);
+GPtrArray *store_steps(struct store *store, int64_t job, GError **error);
+
+/* Marks running steps of a lost job as interrupted. */
+bool store_steps_interrupt(struct store *store, int64_t job, int64_t now_ms, GError **error);
+
+/* Notes: what the runner itself has to say inside a job's log ("left 2 processes, killed"). */
+struct note {
+    int64_t at_ms, log_offset;
+    char *text;
+};
+void note_free(struct note *note);
+bool store_note_add(struct store *store, int64_t job, int64_t log_offset, const char *text, int64_t now_ms,
+                    GError **error);
+GPtrArray *store_notes(struct store *store, int64_t job, GError **error);
+
+/* -------------------------------------------------------- repos, branches */
+
+struct branch {
+    char *repo, *name;
+    char *tip;       /* the last one seen; NULL for a target that was never seen */
+    int64_t seen_ms; /* when the tip was first seen */
+    int64_t gone_ms; /* since when the branch is missing on the remote; 0 = it is there */
+};
+void branch_free(struct branch *branch);
+
+/* Branches of a repo, or of all repos when NULL, by repo and name. */
+GPtrArray *store_branches(struct store *store, const char *repo, GError **error);
+bool store_branch_put(struct store *store, const struct branch *branch, GError **error);
+/* Forgets a branch that the section no longer asks for; its jobs and decisions stay. */
+bool store_branch_remove(struct store *store, const char *repo, const char *name, GError **error);
+
+/* The selection string under which the repo was last looked at (see repo_config_selection()), or NULL. */
+bool store_repo_get_selection(struct store *store, const char *repo, char **selection, GError **error);
+bool store_repo_put_selection(struct store *store, const char *repo, const char *selection, GError **error);
+
+bool store_repo_set_paused(struct store *store, const char *repo, bool paused, GError **error);
+bool store_repo_is_paused(struct store *store, const char *repo, bool *paused, GError **error);
+
+/* Removes a repo's branches, selection, decisions and requests; its jobs stay as history. Queued jobs
+ * of it are canceled. */
+bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error);
+
+/* ------------------------------------------------------ decisions, requests */
+
+struct decision {
+    char *repo, *branch;
+    int64_t at_ms;
+    char *kind;               /* "baseline" "queued" "superseded" "gone" "returned" "missing" "blocked" ... */
+    char *old_sha, *new_sha;  /* or NULL */
+    int64_t job;              /* 0 = none */
+    char *detail;             /* one sentence */
+};
+void decision_free(struct decision *decision);
+bool store_decision_put(struct store *store, const struct decision *decision, GError **error);
+/* The last 20 decisions of each branch are kept. Newest first; branch NULL = all of the repo. */
+GPtrArray *store_decisions(struct store *store, const char *repo, const char *branch, unsigned limit,
+                           GError **error);
+
+/* "Look now" requests of `phantom_ci poll`; NULL repo = all. Taking them removes them. Returns names
+ * ("" = all), NULL on failure; empty and without a write when there is none. */
+bool store_request_poll(struct store *store, const char *repo, int64_t now_ms, GError **error);
+char **store_take_poll_requests(struct store *store, GError **error);
+
+#endif

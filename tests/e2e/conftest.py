@@ -1,0 +1,59 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from env.gitrepo import GitRepo  # noqa: E402
+from env.phantom import BUILD, Phantom  # noqa: E402
+from env.processes import kill_all, processes_of  # noqa: E402
+from env.waiting import wait_until  # noqa: E402
+
+
+def pytest_configure(config):
+    if not (BUILD / "src" / "phantom_ci").exists():
+        pytest.exit(f"phantom_ci is not built in {BUILD}: ./dev build", returncode=2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+@pytest.fixture
+def place(tmp_path, request):
+    """A directory for all of a test; at its end nothing that has to do with it may be alive."""
+    yield tmp_path
+    if getattr(request.node, "failed", False):
+        kill_all(tmp_path)
+        return
+    try:
+        wait_until(lambda: not processes_of(tmp_path), 10, "the end of all processes of the test")
+    finally:
+        left = processes_of(tmp_path)
+        kill_all(tmp_path)
+        assert not left, f"left running: {left}"
+
+
+@pytest.fixture
+def phantom(place, request):
+    phantom = Phantom(place)
+    yield phantom
+    failed = getattr(request.node, "failed", False)
+    try:
+        phantom.stop_all()
+    finally:
+        if failed:
+            print(phantom.daemon_text())
+
+
+@pytest.fixture
+def repo(place):
+    return GitRepo(place)
+
+
+@pytest.fixture
+def make_repo(place):
+    return lambda name: GitRepo(place, name)

@@ -1,0 +1,40 @@
+"""Which processes of a test are alive."""
+import os
+import signal
+
+
+def _read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def processes_of(directory):
+    """[(pid, command line)] of processes that have to do with `directory`: by environment, arguments or working directory."""
+    needle = str(directory).encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        base = f"/proc/{name}"
+        try:
+            cwd = os.readlink(f"{base}/cwd").encode()
+        except OSError:
+            cwd = b""
+        state = _read(f"{base}/stat").rpartition(b")")[2].split()[:1]
+        if state == [b"Z"]:
+            continue
+        command = _read(f"{base}/cmdline").replace(b"\0", b" ")
+        if needle in cwd or needle in _read(f"{base}/environ") or needle in command:
+            found.append((int(name), command.decode(errors="replace")))
+    return found
+
+
+def kill_all(directory):
+    for pid, _ in processes_of(directory):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass

@@ -1,0 +1,153 @@
+#include <glib.h>
+#include <string.h>
+
+#include "poll/detect.h"
+#include "poll/schedule.h"
+
+static void schedule_success__first_look__within_second_half_of_interval(void)
+{
+    const uint32_t randoms[] = {0, 1, UINT32_MAX / 2, UINT32_MAX};
+    for (unsigned i = 0; i < G_N_ELEMENTS(randoms); i++) {
+        int64_t wait_ms = schedule_after_success(60000, 1, randoms[i]);
+        g_assert_cmpint(wait_ms, >=, 30000);
+        g_assert_cmpint(wait_ms, <=, 60000);
+    }
+    g_assert_cmpint(schedule_after_success(60000, 1, 0), <, schedule_after_success(60000, 1, UINT32_MAX));
+}
+
+static void schedule_success__later_looks__within_five_percent(void)
+{
+    g_assert_cmpint(schedule_after_success(60000, 0, 0), ==, 57000);
+    g_assert_cmpint(schedule_after_success(60000, 0, UINT32_MAX), ==, 63000);
+    g_assert_cmpint(schedule_after_success(10, 0, UINT32_MAX), ==, 10);
+}
+
+static void schedule_failure__in_a_row__doubles_up_to_the_cap(void)
+{
+    g_assert_cmpint(schedule_after_failure(60000, 1, 0), ==, 60000);
+    g_assert_cmpint(schedule_after_failure(60000, 2, 0), ==, 120000);
+    g_assert_cmpint(schedule_after_failure(60000, 4, 0), ==, 480000);
+    g_assert_cmpint(schedule_after_failure(60000, 5, 0), ==, SCHEDULE_BACKOFF_CAP_MS);
+    g_assert_cmpint(schedule_after_failure(60000, 4000000000U, 0), ==, SCHEDULE_BACKOFF_CAP_MS);
+    g_assert_cmpint(schedule_after_failure(60000, 1, UINT32_MAX), >=, 48000);
+}
+
+static void schedule_failure__interval_beyond_the_cap__stays_the_interval(void)
+{
+    g_assert_cmpint(schedule_after_failure(86400000, 9, 0), ==, 86400000);
+}
+
+static char *main_only[] = {(char *)"main", NULL};
+static char *main_and_release[] = {(char *)"main", (char *)"release/*", NULL};
+static char *nothing[] = {NULL};
+
+static struct repo_config repo_with(char **targets, char **exclusions)
+{
+    return (struct repo_config){.name = (char *)"app",
+                                .url = (char *)"/srv/app.git",
+                                .target_branches = targets,
+                                .branch_exclusions = exclusions};
+}
+
+/* One known branch "main" (none when `tip` is "absent") against one look; the events as text. */
+static char *judge(char **targets, const char *tip, bool gone, const char *seen, bool selection_changed)
+{
+    struct repo_config repo = repo_with(targets, nothing);
+    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_branch));
+    g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
+    if (!tip || strcmp(tip, "absent") != 0) {
+        struct known_branch branch = {"main", tip, gone};
+        g_array_append_val(known, branch);
+    }
+    if (seen) {
+        g_hash_table_insert(refs, (char *)"main", (char *)seen);
+    }
+    g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, selection_changed);
+    g_autoptr(GString) text = g_string_new(NULL);
+    static const char *const names[] = {"baseline", "created", "moved",   "gone",
+                                        "returned", "missing", "unwanted"};
+    for (unsigned i = 0; i < events->len; i++) {
+        const struct branch_event *event = g_ptr_array_index(events, i);
+        g_string_append_printf(text, "%s%s %s>%s", i ? ";" : "", names[event->kind],
+                               event->old_tip ? event->old_tip : "", event->new_tip ? event->new_tip : "");
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static void detect__every_situation__has_its_verdict(void)
+{
+    static const struct {
+        const char *tip;
+        bool gone;
+        const char *seen;
+        bool selection_changed;
+        const char *expected;
+    } cases[] = {
+        {"absent", false, "a", true, "baseline >a"},
+        {"absent", false, "a", false, "created >a"},
+        {"absent", false, NULL, true, "missing >"},
+        {"absent", false, NULL, false, "missing >"},
+        {"a", false, "a", false, ""},
+        {"a", false, "a", true, ""},
+        {"a", false, "b", false, "moved a>b"},
+        {"a", false, "b", true, "moved a>b"},
+        {"a", false, NULL, false, "gone a>"},
+        {"a", true, NULL, false, ""},
+        {"a", true, "a", false, "returned a>a"},
+        {"a", true, "b", false, "moved a>b"},
+        {NULL, true, NULL, false, ""},
+        {NULL, true, "a", false, "created >a"},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *verdict =
+            judge(main_only, cases[i].tip, cases[i].gone, cases[i].seen, cases[i].selection_changed);
+        g_assert_cmpstr(verdict, ==, cases[i].expected);
+    }
+}
+
+static void detect__known_branch_no_longer_asked_for__is_unwanted(void)
+{
+    char *only_dev[] = {(char *)"dev", NULL};
+    g_autofree char *verdict = judge(only_dev, "a", false, "b", true);
+    g_assert_cmpstr(verdict, ==, "unwanted a>;missing >");
+}
+
+static void detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing(void)
+{
+    char *exclusions[] = {(char *)"release/old*", NULL};
+    struct repo_config repo = repo_with(main_and_release, exclusions);
+    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_branch));
+    struct known_branch main_branch = {"main", "a", false};
+    g_array_append_val(known, main_branch);
+    g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_insert(refs, (char *)"main", (char *)"a");
+    g_hash_table_insert(refs, (char *)"release/1/x", (char *)"b");
+    g_hash_table_insert(refs, (char *)"release/old1", (char *)"c");
+    g_hash_table_insert(refs, (char *)"other", (char *)"d");
+    g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, false);
+    g_assert_cmpuint(events->len, ==, 1);
+    const struct branch_event *event = g_ptr_array_index(events, 0);
+    g_assert_cmpint(event->kind, ==, BRANCH_CREATED);
+    g_assert_cmpstr(event->name, ==, "release/1/x");
+    g_assert_cmpstr(event->new_tip, ==, "b");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/poll/schedule_success__first_look__within_second_half_of_interval",
+                    schedule_success__first_look__within_second_half_of_interval);
+    g_test_add_func("/poll/schedule_success__later_looks__within_five_percent",
+                    schedule_success__later_looks__within_five_percent);
+    g_test_add_func("/poll/schedule_failure__in_a_row__doubles_up_to_the_cap",
+                    schedule_failure__in_a_row__doubles_up_to_the_cap);
+    g_test_add_func("/poll/schedule_failure__interval_beyond_the_cap__stays_the_interval",
+                    schedule_failure__interval_beyond_the_cap__stays_the_interval);
+    g_test_add_func("/poll/detect__every_situation__has_its_verdict",
+                    detect__every_situation__has_its_verdict);
+    g_test_add_func("/poll/detect__known_branch_no_longer_asked_for__is_unwanted",
+                    detect__known_branch_no_longer_asked_for__is_unwanted);
+    g_test_add_func("/poll/detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing",
+                    detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing);
+    return g_test_run();
+}
