@@ -22,8 +22,10 @@ static bool check_url(const char *text, GError **error)
 static int run_daemon(int argc, char **argv)
 {
     static const struct command daemon_command = {
-        "", "[--quiet] [--kill-jobs] [--ready-fd N]", "the daemon: watch the repositories, run the jobs",
-        "SIGHUP reloads the configuration (a changed file does, too). SIGTERM stops: running jobs go on and "
+        "", "[--quiet] [--kill-jobs] [--ready-fd N]",
+        "the daemon: watch the repositories, run the jobs",
+        "SIGHUP reloads the configuration (a changed file does, too). SIGTERM stops: running jobs "
+        "go on and "
         "the next daemon adopts them; a second SIGTERM ends them.",
         NULL};
     struct command_context context = {.json = false};
@@ -59,23 +61,24 @@ static int unknown_command(const char *name)
                              nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
-static int help(int argc, char **argv)
+static int help(const char *name)
 {
-    if (argc < 3) {
+    if (!name) {
         command_print_overview();
         return EXIT_CODE_OK;
     }
-    const struct command *command = command_find(argv[2]);
-    char *arguments[] = {argv[2], (char *)"--help", NULL};
-    return command ? command->run(command, 2, arguments) : unknown_command(argv[2]);
+    const struct command *command = command_find(name);
+    char *arguments[] = {(char *)name, (char *)"--help", NULL};
+    return command ? command->run(command, 2, arguments) : unknown_command(name);
 }
 
 /* The command's name is the first word; the directories may stand before it. */
 static int find_command_word(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        bool takes_value = strcmp(argv[i], "--config-dir") == 0 || strcmp(argv[i], "--state-dir") == 0 ||
-                           strcmp(argv[i], "--cache-dir") == 0 || strcmp(argv[i], "--ready-fd") == 0;
+        bool takes_value =
+            strcmp(argv[i], "--config-dir") == 0 || strcmp(argv[i], "--state-dir") == 0 ||
+            strcmp(argv[i], "--cache-dir") == 0 || strcmp(argv[i], "--ready-fd") == 0;
         if (takes_value) {
             i++;
         } else if (argv[i][0] != '-') {
@@ -88,10 +91,12 @@ static int find_command_word(int argc, char **argv)
 static int dispatch(int argc, char **argv)
 {
     int word = find_command_word(argc, argv);
-    if (word == 0 && argc == 2 && strcmp(argv[1], "--version") == 0) {
-        return command_find("version")->run(command_find("version"), 1, argv);
+    const char *last = argv[argc - 1];
+    if (word == 0 && argc > 1 && strcmp(last, "--version") == 0) {
+        const struct command *version = command_find("version");
+        return version->run(version, 1, argv);
     }
-    if (word == 0 && argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+    if (word == 0 && argc > 1 && (strcmp(last, "--help") == 0 || strcmp(last, "-h") == 0)) {
         command_print_overview();
         return EXIT_CODE_OK;
     }
@@ -99,7 +104,7 @@ static int dispatch(int argc, char **argv)
         return run_daemon(argc, argv);
     }
     if (strcmp(argv[word], "help") == 0) {
-        return help(argc, argv);
+        return help(word + 1 < argc ? argv[word + 1] : NULL);
     }
     const struct command *command = command_find(argv[word]);
     if (!command) {

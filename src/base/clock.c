@@ -44,7 +44,8 @@ char *clock_format_relative(int64_t utc_ms, int64_t now_ms)
     static const struct {
         int64_t below_s, unit_s;
         const char *name;
-    } steps[] = {{120, 1, "s"}, {2 * 3600, 60, "min"}, {2 * 86400, 3600, "h"}, {INT64_MAX, 86400, "d"}};
+    } steps[] = {
+        {120, 1, "s"}, {2 * 3600, 60, "min"}, {2 * 86400, 3600, "h"}, {INT64_MAX, 86400, "d"}};
     unsigned i = 0;
     while (away_s >= steps[i].below_s) {
         i++;

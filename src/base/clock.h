@@ -1,4 +1,5 @@
-/* Time. Stored times are UTC milliseconds since 1970; intervals are measured on the monotonic clock. */
+/* Time. Stored times are UTC milliseconds since 1970; intervals are measured on the monotonic
+ * clock. */
 #ifndef PHANTOM_CI_BASE_CLOCK_H
 #define PHANTOM_CI_BASE_CLOCK_H
 
@@ -10,7 +11,8 @@ int64_t clock_monotonic_ms(void);
 /* Local time, "2026-11-23 19:39:02"; "-" for 0. Free with g_free(). */
 char *clock_format(int64_t utc_ms);
 
-/* "12 s ago", "3 min ago", "in 40 s", "2 d ago" seen from now_ms; "never" for 0. Free with g_free(). */
+/* "12 s ago", "3 min ago", "in 40 s", "2 d ago" seen from now_ms; "never" for 0. Free with
+ * g_free(). */
 char *clock_format_relative(int64_t utc_ms, int64_t now_ms);
 
 #endif

@@ -11,7 +11,8 @@
 
 bool event_is_journal(void)
 {
-    /* JOURNAL_STREAM=device:inode, systemd.exec(5): only if it is this very stdout, which may have been redirected. */
+    /* JOURNAL_STREAM=device:inode, systemd.exec(5): only if it is this very stdout, which may have
+     * been redirected. */
     const char *stream = g_getenv("JOURNAL_STREAM");
     struct stat status;
     if (!stream || fstat(STDOUT_FILENO, &status) < 0) {

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-
 static int errno_by_name(const char *name)
 {
     static const struct {

@@ -1,7 +1,8 @@
 /*
- * Injected faults, in builds with -Dfaults=true only. PHANTOM_CI_FAULT="store.commit:3:ENOSPC,git.fetch:1:KILL"
- * makes the third call (`*`: every call) of fault_point("store.commit") return ENOSPC, and the first of "git.fetch" kill the
- * process with SIGKILL.
+ * Injected faults, in builds with -Dfaults=true only.
+ * PHANTOM_CI_FAULT="store.commit:3:ENOSPC,git.fetch:1:KILL" makes the third call (`*`: every call)
+ * of fault_point("store.commit") return ENOSPC, and the first of "git.fetch" kill the process with
+ * SIGKILL.
  */
 #ifndef PHANTOM_CI_BASE_FAULT_H
 #define PHANTOM_CI_BASE_FAULT_H

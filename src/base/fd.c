@@ -9,7 +9,8 @@
 void fd_close(int *fd)
 {
     if (*fd >= 0) {
-        /* Not repeated on EINTR: Linux has closed it by then, and the number may be somebody else's. */
+        /* Not repeated on EINTR: Linux has closed it by then, and the number may be somebody
+         * else's. */
         close(*fd);
         *fd = -1;
     }

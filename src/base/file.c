@@ -41,9 +41,9 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
         mode = (int)(status.st_mode & 0777);
     }
     g_autoptr(GError) local = NULL;
-    bool good = g_file_set_contents_full(written, bytes, (gssize)length,
-                                         G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                         mode, &local);
+    bool good = g_file_set_contents_full(
+        written, bytes, (gssize)length,
+        G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, mode, &local);
     free(target);
     if (!good) {
         enum error_code code = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
@@ -69,10 +69,11 @@ bool file_ensure_private_directory(const char *path, GError **error)
         return false;
     }
     if (status.st_uid != geteuid()) {
-        g_set_error(error, BASE_ERROR, ERROR_DENIED,
-                    "%s belongs to user %u, not to the user %u who runs this; run phantom_ci as that "
-                    "user, or: chown -R %u %s",
-                    path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+        g_set_error(
+            error, BASE_ERROR, ERROR_DENIED,
+            "%s belongs to user %u, not to the user %u who runs this; run phantom_ci as that "
+            "user, or: chown -R %u %s",
+            path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
         return false;
     }
     if (status.st_mode & 0022) {

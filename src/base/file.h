@@ -1,6 +1,6 @@
 /*
- * Files and directories: whole-file reads with a bound, private directories, removal of trees that a
- * hostile process has filled. Atomic writes are g_file_set_contents_full().
+ * Files and directories: whole-file reads with a bound, private directories, removal of trees that
+ * a hostile process has filled. Atomic writes are g_file_set_contents_full().
  */
 #ifndef PHANTOM_CI_BASE_FILE_H
 #define PHANTOM_CI_BASE_FILE_H
@@ -9,28 +9,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Reads a regular file (a symlink to one is followed; a FIFO, device or directory is ERROR_INVALID and
- * never blocks). ERROR_NOT_FOUND when absent, ERROR_LIMIT above `limit_bytes`. NUL-terminated; free
- * with g_free(). */
+/* Reads a regular file (a symlink to one is followed; a FIFO, device or directory is ERROR_INVALID
+ * and never blocks). ERROR_NOT_FOUND when absent, ERROR_LIMIT above `limit_bytes`. NUL-terminated;
+ * free with g_free(). */
 char *file_read(const char *path, size_t limit_bytes, size_t *length, GError **error);
 
 /* Writes with fsync and rename, keeping the mode of an existing file (else `mode`); a symlink at
  * `path` is resolved, so that the file it points to is replaced, not the link. */
-bool file_write_atomic(const char *path, const char *bytes, size_t length, int mode, GError **error);
+bool file_write_atomic(const char *path, const char *bytes, size_t length, int mode,
+                       GError **error);
 
 /* Makes the directory (with parents) mode 0700 if absent. An existing one must be a real directory,
  * owned by this user and not writable by others: ERROR_DENIED names path, owner and mode. */
 bool file_ensure_private_directory(const char *path, GError **error);
 
-/* Removes directory/name with everything below it. No symlink is followed, nothing above or beside is
- * touched, unreadable directories are made readable first, depth is no limit and no recursion is used.
- * An absent name is success. On failure as much as possible is gone and `error` names the first obstacle. */
+/* Removes directory/name with everything below it. No symlink is followed, nothing above or beside
+ * is touched, unreadable directories are made readable first, depth is no limit and no recursion is
+ * used. An absent name is success. On failure as much as possible is gone and `error` names the
+ * first obstacle. */
 bool file_remove_tree(int directory_fd, const char *name, GError **error);
 
 /* The same for a path; its parent directory is opened following symlinks. */
 bool file_remove_tree_at_path(const char *path, GError **error);
 
-/* Percent-encodes `name` into one safe path component: letters, digits, '.', '_', '-' stay (a leading
+/* Percent-encodes `name` into one safe path component: letters, digits, '.', '_', '-' stay (a
+ * leading
  * '.' does not), all other bytes become %XX; longer than 200 bytes is cut and ends in a hash of the
  * whole. Distinct names give distinct components. Free with g_free(). */
 char *file_component_from_name(const char *name);

@@ -12,7 +12,8 @@
 
 enum { WAIT_STEP_US = 50 * 1000, OPEN_ATTEMPTS = 100 };
 
-/* Whether `path` still names the file behind `fd`: it may have been removed between open and lock. */
+/* Whether `path` still names the file behind `fd`: it may have been removed between open and lock.
+ */
 static bool is_current(int fd, const char *path)
 {
     struct stat opened;
@@ -41,7 +42,8 @@ int lock_take(const char *path, enum lock_mode mode, GError **error)
             return g_steal_fd(&fd);
         }
     }
-    g_set_error(error, BASE_ERROR, ERROR_BUSY, "cannot lock %s: it is replaced again and again", path);
+    g_set_error(error, BASE_ERROR, ERROR_BUSY, "cannot lock %s: it is replaced again and again",
+                path);
     return -1;
 }
 

@@ -11,8 +11,8 @@
 enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
 
 /* Takes the lock without waiting, creating the file (0600, no symlink followed). Returns a
- * close-on-exec descriptor, or -1: ERROR_BUSY when somebody holds it. A file that was unlinked between
- * open and lock is opened anew. */
+ * close-on-exec descriptor, or -1: ERROR_BUSY when somebody holds it. A file that was unlinked
+ * between open and lock is opened anew. */
 int lock_take(const char *path, enum lock_mode mode, GError **error);
 
 /* The same, waiting at most `timeout_ms` (-1: for ever), looking every 50 ms. */

@@ -5,12 +5,12 @@
 
 #ifdef __APPLE__
 #define CONFIG_DEFAULT "Library/Application Support/com.helloimalemur.phantom_ci"
-#define STATE_DEFAULT "Library/Application Support/com.helloimalemur.phantom_ci/state"
-#define CACHE_DEFAULT "Library/Caches/com.helloimalemur.phantom_ci"
+#define STATE_DEFAULT  "Library/Application Support/com.helloimalemur.phantom_ci/state"
+#define CACHE_DEFAULT  "Library/Caches/com.helloimalemur.phantom_ci"
 #else
 #define CONFIG_DEFAULT ".config/phantom_ci"
-#define STATE_DEFAULT ".local/state/phantom_ci"
-#define CACHE_DEFAULT ".cache/phantom_ci"
+#define STATE_DEFAULT  ".local/state/phantom_ci"
+#define CACHE_DEFAULT  ".cache/phantom_ci"
 #endif
 
 struct place {

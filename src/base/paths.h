@@ -1,8 +1,8 @@
 /*
  * Where things are. Linux: XDG directories; macOS: Library directories. Overridden by --config-dir,
- * --state-dir, --cache-dir or PHANTOM_CI_CONFIG_DIR, PHANTOM_CI_STATE_DIR, PHANTOM_CI_CACHE_DIR (in that
- * order). HOME is honoured and never guessed: without it and without overrides there is an error.
- * No user database is asked (that could open a socket).
+ * --state-dir, --cache-dir or PHANTOM_CI_CONFIG_DIR, PHANTOM_CI_STATE_DIR, PHANTOM_CI_CACHE_DIR (in
+ * that order). HOME is honoured and never guessed: without it and without overrides there is an
+ * error. No user database is asked (that could open a socket).
  */
 #ifndef PHANTOM_CI_BASE_PATHS_H
 #define PHANTOM_CI_BASE_PATHS_H
@@ -35,7 +35,7 @@ char *paths_wake_fifo(const struct paths *paths);
 char *paths_look_status(const struct paths *paths);
 char *paths_job_log_directory(const struct paths *paths, int64_t job); /* state/logs/12 */
 char *paths_job_lock(const struct paths *paths, int64_t job);          /* state/jobs/12.lock */
-char *paths_job_control(const struct paths *paths, int64_t job);       /* state/jobs/12.control, a FIFO */
-char *paths_job_temporary(const struct paths *paths, int64_t job);     /* cache/tmp/12 */
+char *paths_job_control(const struct paths *paths, int64_t job); /* state/jobs/12.control, a FIFO */
+char *paths_job_temporary(const struct paths *paths, int64_t job); /* cache/tmp/12 */
 
 #endif

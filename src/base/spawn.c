@@ -18,7 +18,8 @@
 
 enum { FIRST_CLOSED_FD = 4, PASSED_FD = 3, FALLBACK_MAX_FD = 4096 };
 
-/* Everything that the child needs, made before the fork: after it only async-signal-safe calls are allowed. */
+/* Everything that the child needs, made before the fork: after it only async-signal-safe calls are
+ * allowed. */
 struct plan {
     char **programs; /* paths to try, in order */
     const struct spawn_options *options;
@@ -47,10 +48,10 @@ static char **list_programs(const char *name, const char *const *envp)
         g_ptr_array_add(programs, g_strdup(name));
     } else {
         const char *path = find_variable(envp, "PATH");
-        g_auto(GStrv) directories = g_strsplit(path ? path : "/usr/local/bin:/usr/bin:/bin", ":", -1);
+        g_auto(GStrv) directories =
+            g_strsplit(path ? path : "/usr/local/bin:/usr/bin:/bin", ":", -1);
         for (char **directory = directories; *directory; directory++) {
-            g_ptr_array_add(programs,
-                            g_strconcat(**directory ? *directory : ".", "/", name, NULL));
+            g_ptr_array_add(programs, g_strconcat(**directory ? *directory : ".", "/", name, NULL));
         }
     }
     g_ptr_array_add(programs, NULL);
@@ -82,11 +83,13 @@ static void close_the_rest(void)
     }
 }
 
-/* Puts the wanted descriptors at 0 to 3. All are first copied above 3, so that none is overwritten before its turn. */
+/* Puts the wanted descriptors at 0 to 3. All are first copied above 3, so that none is overwritten
+ * before its turn. */
 static bool place_fds(const struct plan *plan)
 {
     const struct spawn_options *options = plan->options;
-    const int wanted[4] = {options->stdin_fd, options->stdout_fd, options->stderr_fd, options->pass_fd};
+    const int wanted[4] = {options->stdin_fd, options->stdout_fd, options->stderr_fd,
+                           options->pass_fd};
     int copies[4];
     for (int i = 0; i < 4; i++) {
         int source = wanted[i];
@@ -119,7 +122,8 @@ static void fail_child(const struct plan *plan, enum spawn_stage stage, int errn
     _exit(127);
 }
 
-/* EACCES is remembered over later ENOENTs, as execvp(3) does; ENOEXEC is never retried through a shell. */
+/* EACCES is remembered over later ENOENTs, as execvp(3) does; ENOEXEC is never retried through a
+ * shell. */
 static int try_programs(const struct plan *plan)
 {
     int result = ENOENT;
@@ -179,10 +183,12 @@ static bool report_failure(const struct spawn_options *options, const struct spa
                                         [SPAWN_STAGE_SETUP] = "set up a process for",
                                         [SPAWN_STAGE_DIRECTORY] = "enter the directory",
                                         [SPAWN_STAGE_EXEC] = "execute"};
-    return error_set_errno(error, BASE_ERROR, told->errnum, "cannot %s %s", verbs[told->stage], what);
+    return error_set_errno(error, BASE_ERROR, told->errnum, "cannot %s %s", verbs[told->stage],
+                           what);
 }
 
-pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *failure, GError **error)
+pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *failure,
+                  GError **error)
 {
     extern char **environ;
     struct spawn_failure told = {SPAWN_STAGE_NONE, 0};
@@ -247,12 +253,13 @@ const char *spawn_signal_name(int signal_number)
     static const struct {
         int number;
         const char *name;
-    } names[] = {{SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},
-                 {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
-                 {SIGKILL, "SIGKILL"}, {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"},
-                 {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"}, {SIGXCPU, "SIGXCPU"},
-                 {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},   {SIGSTOP, "SIGSTOP"}, {SIGVTALRM, "SIGVTALRM"},
-                 {SIGPROF, "SIGPROF"}};
+    } names[] = {{SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},       {SIGQUIT, "SIGQUIT"},
+                 {SIGILL, "SIGILL"},   {SIGTRAP, "SIGTRAP"},     {SIGABRT, "SIGABRT"},
+                 {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},       {SIGKILL, "SIGKILL"},
+                 {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"},     {SIGUSR2, "SIGUSR2"},
+                 {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"},     {SIGTERM, "SIGTERM"},
+                 {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"},     {SIGSYS, "SIGSYS"},
+                 {SIGSTOP, "SIGSTOP"}, {SIGVTALRM, "SIGVTALRM"}, {SIGPROF, "SIGPROF"}};
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         if (names[i].number == signal_number) {
             return names[i].name;

@@ -2,9 +2,10 @@
  * Child processes.
  *
  * 1. Fill a struct spawn_options (SPAWN_OPTIONS_INIT, then fields).
- * 2. spawn_start() forks and execs. A failure before or at exec is data: stage and errno, read from a
- *    close-on-exec pipe before the function returns, so there is never a half-started child.
- * 3. Wait with waitpid()/the pidfd, or use spawn_run() for "run this to its end, with a time limit".
+ * 2. spawn_start() forks and execs. A failure before or at exec is data: stage and errno, read from
+ *    a close-on-exec pipe before the function returns, so there is never a half-started child.
+ * 3. Wait with waitpid()/the pidfd, or use spawn_run() for "run this to its end, with a time
+ *    limit".
  *
  * Children get every signal unblocked and at its default action, and no descriptor but 0, 1, 2 and
  * those passed.
@@ -20,21 +21,32 @@
 enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2 };
 
 struct spawn_options {
-    const char *const *argv; /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
+    const char *const
+        *argv; /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
     const char *const *envp; /* "K=V" list, NULL-terminated; NULL = this process's environment */
     const char *directory;   /* NULL = this process's */
-    int stdin_fd, stdout_fd, stderr_fd; /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
+    int stdin_fd, stdout_fd,
+        stderr_fd;           /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
     int pass_fd;             /* one more descriptor, passed as number 3, or -1 */
     bool new_session;        /* setsid(): own session and process group */
-    int parent_death_signal; /* Linux: sent to the child when this thread's process ends; 0 = none */
+    int parent_death_signal; /* Linux: sent to the child when this thread's process ends; 0 = none
+                              */
 };
 
-#define SPAWN_OPTIONS_INIT                                                                             \
-    {.argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                           \
-     .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fd = -1, .new_session = false,       \
-     .parent_death_signal = 0}
+#define SPAWN_OPTIONS_INIT                                                                         \
+    {                                                                                              \
+        .argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                  \
+        .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fd = -1,                     \
+        .new_session = false, .parent_death_signal = 0                                             \
+    }
 
-enum spawn_stage { SPAWN_STAGE_NONE, SPAWN_STAGE_FORK, SPAWN_STAGE_SETUP, SPAWN_STAGE_DIRECTORY, SPAWN_STAGE_EXEC };
+enum spawn_stage {
+    SPAWN_STAGE_NONE,
+    SPAWN_STAGE_FORK,
+    SPAWN_STAGE_SETUP,
+    SPAWN_STAGE_DIRECTORY,
+    SPAWN_STAGE_EXEC
+};
 
 struct spawn_failure {
     enum spawn_stage stage;
@@ -42,7 +54,8 @@ struct spawn_failure {
 };
 
 /* Starts the child; returns its pid, or -1 with `error` and, if not NULL, `failure`. */
-pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *failure, GError **error);
+pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *failure,
+                  GError **error);
 
 /* What spawn_run() collected. `out` and `err` are NUL-terminated, cut at their limits. */
 struct spawn_result {
@@ -56,8 +69,9 @@ struct spawn_result {
 void spawn_result_clear(struct spawn_result *result);
 
 struct spawn_run_options {
-    struct spawn_options spawn; /* stdout_fd and stderr_fd are set by spawn_run(); new_session is implied */
-    const char *input;          /* bytes for stdin, or NULL for /dev/null */
+    struct spawn_options
+        spawn;         /* stdout_fd and stderr_fd are set by spawn_run(); new_session is implied */
+    const char *input; /* bytes for stdin, or NULL for /dev/null */
     size_t input_length;
     size_t out_limit_bytes; /* what lies beyond is read and dropped, and out_truncated set */
     size_t err_limit_bytes; /* beyond: the tail is kept */
@@ -65,9 +79,10 @@ struct spawn_run_options {
     int cancel_fd;          /* when it becomes readable: SIGKILL, ERROR_CANCELED; -1 = none */
 };
 
-/* Runs to the end of the leader. Whatever is left of its process group is killed before the leader is
- * reaped. A non-zero exit is a result, not an error. `result` is always safe to clear. */
-bool spawn_run(const struct spawn_run_options *options, struct spawn_result *result, GError **error);
+/* Runs to the end of the leader. Whatever is left of its process group is killed before the leader
+ * is reaped. A non-zero exit is a result, not an error. `result` is always safe to clear. */
+bool spawn_run(const struct spawn_run_options *options, struct spawn_result *result,
+               GError **error);
 
 /* SIGKILL to the process group of an unreaped child that leads it (asserts pgid > 1). */
 void spawn_kill_group(pid_t leader, int signal_number);

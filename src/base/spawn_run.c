@@ -78,7 +78,8 @@ static bool leader_has_ended(const struct run *run)
 
 static int time_left_ms(const struct run *run)
 {
-    int64_t left_ms = run->deadline_ms == INT64_MAX ? 60000 : run->deadline_ms - clock_monotonic_ms();
+    int64_t left_ms =
+        run->deadline_ms == INT64_MAX ? 60000 : run->deadline_ms - clock_monotonic_ms();
     if (run->pidfd < 0) {
         left_ms = MIN(left_ms, LEADER_CHECK_MS);
     }

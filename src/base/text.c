@@ -10,8 +10,8 @@ static bool is_hidden_control(gunichar character)
 {
     return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
            (character >= 0x202a && character <= 0x202e) ||
-           (character >= 0x2066 && character <= 0x2069) || character == 0x2028 || character == 0x2029 ||
-           character == 0x200e || character == 0x200f || character == 0xfeff;
+           (character >= 0x2066 && character <= 0x2069) || character == 0x2028 ||
+           character == 0x2029 || character == 0x200e || character == 0x200f || character == 0xfeff;
 }
 
 void text_append_escaped(GString *out, const char *bytes, size_t length, enum text_escape how)
@@ -31,7 +31,8 @@ void text_append_escaped(GString *out, const char *bytes, size_t length, enum te
         gunichar character = g_utf8_get_char_validated(bytes, end - bytes);
         if (how == TEXT_KEEP_LAYOUT && (*bytes == '\n' || *bytes == '\t')) {
             g_string_append_c(out, *bytes++);
-        } else if (character == (gunichar)-1 || character == (gunichar)-2 || (unsigned char)*bytes < 0x80) {
+        } else if (character == (gunichar)-1 || character == (gunichar)-2 ||
+                   (unsigned char)*bytes < 0x80) {
             g_string_append_printf(out, "\\x%02x", (unsigned char)*bytes++);
         } else if (is_hidden_control(character)) {
             g_string_append_printf(out, "\\u{%04x}", (unsigned)character);
@@ -53,24 +54,29 @@ char *text_escape(const char *text)
     return g_string_free(out, FALSE);
 }
 
+/* Insertions, deletions, replacements, and swaps of neighbours (optimal string alignment). */
 static unsigned edit_distance(const char *left, const char *right)
 {
-    unsigned row[NEAREST_MAX_LENGTH + 1];
+    unsigned rows[3][NEAREST_MAX_LENGTH + 1];
     size_t width = strlen(right);
     for (unsigned j = 0; j <= width; j++) {
-        row[j] = j;
+        rows[0][j] = j;
     }
-    for (unsigned i = 1; left[i - 1]; i++) {
-        unsigned diagonal = row[0];
+    size_t height = strlen(left);
+    for (unsigned i = 1; i <= height; i++) {
+        unsigned *row = rows[i % 3];
+        const unsigned *above = rows[(i + 2) % 3];
+        const unsigned *two_above = rows[(i + 1) % 3];
         row[0] = i;
         for (unsigned j = 1; j <= width; j++) {
-            unsigned above = row[j];
-            unsigned best = MIN(above, row[j - 1]) + 1;
-            row[j] = MIN(best, diagonal + (left[i - 1] == right[j - 1] ? 0 : 1));
-            diagonal = above;
+            bool same = left[i - 1] == right[j - 1];
+            row[j] = MIN(MIN(above[j], row[j - 1]) + 1, above[j - 1] + (same ? 0 : 1));
+            if (i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1]) {
+                row[j] = MIN(row[j], two_above[j - 2] + 1);
+            }
         }
     }
-    return row[width];
+    return rows[height % 3][width];
 }
 
 const char *text_nearest(const char *word, const char *const *candidates)
@@ -82,8 +88,8 @@ const char *text_nearest(const char *word, const char *const *candidates)
     }
     for (; *candidates; candidates++) {
         size_t length = strlen(*candidates);
-        unsigned distance =
-            length <= NEAREST_MAX_LENGTH ? edit_distance(word, *candidates) : NEAREST_MAX_DISTANCE + 1;
+        unsigned distance = length <= NEAREST_MAX_LENGTH ? edit_distance(word, *candidates)
+                                                         : NEAREST_MAX_DISTANCE + 1;
         if (distance < least && distance * 2 < MAX(strlen(word), length)) {
             least = distance;
             nearest = *candidates;

@@ -12,10 +12,10 @@
 #include "base/file.h"
 
 /*
- * The tree is taken apart without recursion and with two descriptors, however deep it is: everything in the top
- * directory that is not a directory is unlinked; a directory is emptied by unlinking its files and by moving its
- * subdirectories up into the top directory, under new names; then it is removed. This goes on until
- * the top directory is empty.
+ * The tree is taken apart without recursion and with two descriptors, however deep it is:
+ * everything in the top directory that is not a directory is unlinked; a directory is emptied by
+ * unlinking its files and by moving its subdirectories up into the top directory, under new names;
+ * then it is removed. This goes on until the top directory is empty.
  */
 struct removal {
     int top_fd;
@@ -43,8 +43,8 @@ static int open_directory(int parent_fd, const char *name)
     }
     if (fd < 0 && errno == EACCES && fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISDIR(status.st_mode)) {
-        /* fchmodat() follows a link that takes the directory's place here; then the open fails, and a mode that the
-         * owner had is all that changed. */
+        /* fchmodat() follows a link that takes the directory's place here; then the open fails, and
+         * a mode that the owner had is all that changed. */
         if (fchmodat(parent_fd, name, 0700, 0) == 0) {
             fd = openat(parent_fd, name, flags);
         }

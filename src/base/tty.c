@@ -27,9 +27,9 @@ bool tty_has_colour(FILE *stream)
 
 void tty_print(FILE *stream, enum tty_colour colour, const char *text)
 {
-    static const char *const codes[] = {[TTY_PLAIN] = "",     [TTY_RED] = "31", [TTY_GREEN] = "32",
-                                        [TTY_YELLOW] = "33",  [TTY_BLUE] = "34", [TTY_DIM] = "2",
-                                        [TTY_BOLD] = "1"};
+    static const char *const codes[] = {
+        [TTY_PLAIN] = "",  [TTY_RED] = "31", [TTY_GREEN] = "32", [TTY_YELLOW] = "33",
+        [TTY_BLUE] = "34", [TTY_DIM] = "2",  [TTY_BOLD] = "1"};
     if (colour != TTY_PLAIN && tty_has_colour(stream)) {
         fprintf(stream, "\x1b[%sm%s\x1b[0m", codes[colour], text);
     } else {

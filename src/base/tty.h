@@ -14,8 +14,8 @@ bool tty_has_colour(FILE *stream);
 /* Prints `text` (already escaped) in the colour if `stream` has it. */
 void tty_print(FILE *stream, enum tty_colour colour, const char *text);
 
-/* A table: tty_table_new(), cells row by row, tty_table_print(), which frees it. Widths are counted in
- * terminal columns; cells are escaped here (TEXT_ONE_LINE); the last column is not padded. */
+/* A table: tty_table_new(), cells row by row, tty_table_print(), which frees it. Widths are counted
+ * in terminal columns; cells are escaped here (TEXT_ONE_LINE); the last column is not padded. */
 struct tty_table;
 struct tty_table *tty_table_new(const char *const *headings);
 void tty_table_cell(struct tty_table *table, enum tty_colour colour, const char *text);

@@ -78,7 +78,8 @@ bool units_parse_size(const char *text, int64_t *bytes, GError **error)
     const char *suffix = good && *at ? strchr(suffixes, g_ascii_toupper(*at)) : NULL;
     int shift = suffix ? 10 * (int)(suffix - suffixes + 1) : 0;
     const char *rest = suffix ? at + 1 : at;
-    good = good && (*rest == '\0' || strcmp(rest, "B") == 0 || (suffix && strcmp(rest, "iB") == 0)) &&
+    good = good &&
+           (*rest == '\0' || strcmp(rest, "B") == 0 || (suffix && strcmp(rest, "iB") == 0)) &&
            number <= (INT64_MAX >> shift);
     if (!good) {
         g_set_error(error, BASE_ERROR, ERROR_INVALID,

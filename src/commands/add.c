@@ -36,8 +36,10 @@ static int check_host_key(const struct url *url)
     }
     g_autofree char *accept = hostkey_accept_command(url);
     fprintf(stderr,
-            "phantom_ci: the host key of %s is not known. It offers:\n%s\nCompare this with what the host's "
-            "owner publishes. If it is the same, accept it with\n  %s\nand add the repository again. Nothing "
+            "phantom_ci: the host key of %s is not known. It offers:\n%s\nCompare this with what "
+            "the host's "
+            "owner publishes. If it is the same, accept it with\n  %s\nand add the repository "
+            "again. Nothing "
             "was added.\n",
             url->host, offered, accept);
     return EXIT_CODE_TRY_AGAIN;
@@ -60,11 +62,12 @@ static int report_missing_branch(const struct addition *addition)
         g_autofree char *name = text_escape(names[i]);
         g_string_append_printf(list, "%s%s", i ? ", " : "", name);
     }
-    return command_fail_text(EXIT_CODE_NOT_FOUND,
-                             "the repository has no branch \"%s\"%s%s%s (it has: %s); --no-check adds it all "
-                             "the same",
-                             addition->branch, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-                             nearest ? "\"?" : "", count > 0 ? list->str : "none");
+    return command_fail_text(
+        EXIT_CODE_NOT_FOUND,
+        "the repository has no branch \"%s\"%s%s%s (it has: %s); --no-check adds it all "
+        "the same",
+        addition->branch, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+        nearest ? "\"?" : "", count > 0 ? list->str : "none");
 }
 
 static int check_remote(struct addition *addition, const struct url *url)
@@ -140,12 +143,14 @@ static int write_section(const struct addition *addition)
         return EXIT_CODE_CONFIG;
     }
     g_mkdir_with_parents(directory, 0700);
-    return file_write_atomic(path, changed, strlen(changed), 0600, &error) ? -1 : command_fail(error);
+    return file_write_atomic(path, changed, strlen(changed), 0600, &error) ? -1
+                                                                           : command_fail(error);
 }
 
-/* The tips as the look saw them become known and queued in one transaction, so that the daemon's first look finds
- * no news in them. */
-static bool queue_tips(const struct addition *addition, const struct repo_config *repo, GError **error)
+/* The tips as the look saw them become known and queued in one transaction, so that the daemon's
+ * first look finds no news in them. */
+static bool queue_tips(const struct addition *addition, const struct repo_config *repo,
+                       GError **error)
 {
     struct store *store = addition->context->store;
     int64_t now_ms = clock_now_ms();
@@ -183,7 +188,8 @@ static int run_now(const struct addition *addition, const struct repo_config *re
     if (code >= 0) {
         return code;
     }
-    bool good = store_begin(addition->context->store, &error) && queue_tips(addition, repo, &error) &&
+    bool good = store_begin(addition->context->store, &error) &&
+                queue_tips(addition, repo, &error) &&
                 store_commit(addition->context->store, &error);
     if (!good) {
         store_rollback(addition->context->store);
@@ -207,14 +213,14 @@ static int finish(const struct addition *addition)
         return code;
     }
     launch_wake_daemon(&addition->context->paths);
-    const char *tip =
-        addition->refs ? g_hash_table_lookup(addition->refs, addition->branch) : NULL;
+    const char *tip = addition->refs ? g_hash_table_lookup(addition->refs, addition->branch) : NULL;
     g_autofree char *branch = text_escape(addition->branch);
-    printf("%s is watched now, %s%s\n", addition->name, *branch ? "branch " : "every branch", branch);
+    printf("%s is watched now, %s%s\n", addition->name, *branch ? "branch " : "every branch",
+           branch);
     if (!addition->run) {
         printf("%s%s%sis the baseline: the next push runs. To run it now: phantom_ci run %s\n",
-               tip ? "Its tip " : "What is there now ", tip ? text_short_id(tip) : "", tip ? " " : "",
-               addition->name);
+               tip ? "Its tip " : "What is there now ", tip ? text_short_id(tip) : "",
+               tip ? " " : "", addition->name);
     }
     return EXIT_CODE_OK;
 }
@@ -227,14 +233,17 @@ int command_add(const struct command *command, int argc, char **argv)
     const GOptionEntry entries[] = {
         {"name", 0, 0, G_OPTION_ARG_STRING, &addition.name,
          "its name (default: the last part of the URL)", "NAME"},
-        {"ssh-key", 0, 0, G_OPTION_ARG_FILENAME, &addition.ssh_key, "the private key for ssh", "FILE"},
+        {"ssh-key", 0, 0, G_OPTION_ARG_FILENAME, &addition.ssh_key, "the private key for ssh",
+         "FILE"},
         {"run", 0, 0, G_OPTION_ARG_NONE, &addition.run, "run the present tip at once", NULL},
-        {"no-check", 0, 0, G_OPTION_ARG_NONE, &addition.no_check, "do not ask the remote first", NULL},
+        {"no-check", 0, 0, G_OPTION_ARG_NONE, &addition.no_check, "do not ask the remote first",
+         NULL},
         G_OPTION_ENTRY_NULL,
     };
     int code = command_parse(command, &context, entries, 0, &argc, &argv, 2, 2);
     if (code < 0 && addition.run && addition.no_check) {
-        code = command_fail_text(EXIT_CODE_USAGE, "--run needs to ask the remote; leave --no-check out");
+        code = command_fail_text(EXIT_CODE_USAGE,
+                                 "--run needs to ask the remote; leave --no-check out");
     }
     if (code < 0) {
         addition.url = argv[1];

@@ -24,7 +24,8 @@ static void check_directory(struct command_context *context, struct diagnostics 
     context->config = config_load(context->paths.config, diagnostics);
     if (context->config && !context->json) {
         unsigned count = context->config->repos->len;
-        printf("ok: %u repositor%s in %s\n", count, count == 1 ? "y" : "ies", context->paths.config);
+        printf("ok: %u repositor%s in %s\n", count, count == 1 ? "y" : "ies",
+               context->paths.config);
     }
 }
 

@@ -11,23 +11,30 @@
 const struct command commands[] = {
     {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--run] [--no-check]",
      "watch a branch of a repository",
-     "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a glob "
-     "(\"release/*\") or \"\" for every branch.\nThe present tip is the baseline: the next push runs, or "
+     "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a "
+     "glob "
+     "(\"release/*\") or \"\" for every branch.\nThe present tip is the baseline: the next push "
+     "runs, or "
      "this one at once with --run. Comments and order of Repo.toml are kept.",
      command_add},
     {"remove", "NAME", "stop watching a repository; its history stays", NULL, command_remove},
-    {"repo", "[FILTER]", "list repositories, their branches, last jobs and looks", NULL, command_repo},
+    {"repo", "[FILTER]", "list repositories, their branches, last jobs and looks", NULL,
+     command_repo},
     {"jobs", "[FILTER] [--state S] [--limit N]", "list jobs, newest first",
      "FILTER is a part of a repository's or branch's name, the beginning of a SHA, or a state.",
      command_jobs},
     {"job", "ID", "show one job with its steps", NULL, command_job},
-    {"logs", "[FILTER|JOB] [--repo R] [--branch B] [--limit N] [--step N] [-f] [--timestamps] [--raw]",
+    {"logs",
+     "[FILTER|JOB] [--repo R] [--branch B] [--limit N] [--step N] [-f] [--timestamps] [--raw]",
      "print what the steps of jobs wrote",
-     "With a job's number: its whole output, byte for byte unless it goes to a terminal. Without: the newest "
+     "With a job's number: its whole output, byte for byte unless it goes to a terminal. Without: "
+     "the newest "
      "50 lines over all matching jobs (--limit 0: all), each led by its job.",
      command_logs},
-    {"run", "NAME [--branch B] [--sha S] [--detach]", "run a branch's tip, or an older commit of it, now",
-     "In the foreground with live output; the exit code is 0 when the job succeeded. Ctrl-C cancels the job.",
+    {"run", "NAME [--branch B] [--sha S] [--detach]",
+     "run a branch's tip, or an older commit of it, now",
+     "In the foreground with live output; the exit code is 0 when the job succeeded. Ctrl-C "
+     "cancels the job.",
      command_run},
     {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
     {"cancel", "JOB", "cancel a queued or running job", NULL, command_cancel},
@@ -35,10 +42,12 @@ const struct command commands[] = {
     {"why", "NAME [--branch B]", "say in words what was decided last, and on which commits", NULL,
      command_why},
     {"status", "[--stale DURATION]", "say whether all is well",
-     "Exit code 1 when no daemon runs or, with --stale, when looking at a repository has not succeeded for so "
+     "Exit code 1 when no daemon runs or, with --stale, when looking at a repository has not "
+     "succeeded for so "
      "long.",
      command_status},
-    {"pause", "NAME", "go on recording pushes of a repository, but start no job", NULL, command_pause},
+    {"pause", "NAME", "go on recording pushes of a repository, but start no job", NULL,
+     command_pause},
     {"resume", "NAME", "start jobs of a paused repository again", NULL, command_resume},
     {"check", "[FILE...]", "check the configuration, or the files named",
      "A file called neither Repo.toml nor config.toml is checked as a workflow.", command_check},
@@ -58,16 +67,19 @@ const struct command *command_find(const char *name)
 
 void command_print_overview(void)
 {
-    printf("Usage: phantom_ci [--quiet] [--kill-jobs]     the daemon: watch and run\n"
-           "       phantom_ci COMMAND ...\n\n"
-           "A self-hosted CI runner that pulls: it looks at the repositories of Repo.toml and runs\n"
-           "workflow/<branch>.toml when their branches move. It listens on nothing.\n\nCommands:\n");
+    printf(
+        "Usage: phantom_ci [--quiet] [--kill-jobs]     the daemon: watch and run\n"
+        "       phantom_ci COMMAND ...\n\n"
+        "A self-hosted CI runner that pulls: it looks at the repositories of Repo.toml and runs\n"
+        "workflow/<branch>.toml when their branches move. It listens on nothing.\n\nCommands:\n");
     for (const struct command *command = commands; command->name; command++) {
         printf("  %-8s %s\n", command->name, command->summary);
     }
-    printf("\nOptions of every command: --config-dir DIR, --state-dir DIR, --cache-dir DIR, --help;\n"
-           "listing commands have --json. phantom_ci COMMAND --help says more.\n\n"
-           "Exit codes: 0 ok, 1 negative answer, 2 usage, 3 not found, 75 try again, 78 configuration.\n");
+    printf(
+        "\nOptions of every command: --config-dir DIR, --state-dir DIR, --cache-dir DIR, --help;\n"
+        "listing commands have --json. phantom_ci COMMAND --help says more.\n\n"
+        "Exit codes: 0 ok, 1 negative answer, 2 usage, 3 not found, 75 try again, 78 "
+        "configuration.\n");
 }
 
 void command_context_clear(struct command_context *context)
@@ -85,13 +97,17 @@ static GOptionContext *make_option_context(const struct command *command,
                                            const GOptionEntry *entries, int flags)
 {
     const GOptionEntry common[] = {
-        {"config-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->config_dir, "where Repo.toml is", "DIR"},
-        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->state_dir, "where the history is", "DIR"},
-        {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->cache_dir, "where checkouts are", "DIR"},
+        {"config-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->config_dir, "where Repo.toml is",
+         "DIR"},
+        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->state_dir, "where the history is",
+         "DIR"},
+        {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->cache_dir, "where checkouts are",
+         "DIR"},
         G_OPTION_ENTRY_NULL,
     };
     const GOptionEntry json[] = {
-        {"json", 0, 0, G_OPTION_ARG_NONE, &context->json, "print JSON; times are UTC milliseconds", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &context->json, "print JSON; times are UTC milliseconds",
+         NULL},
         G_OPTION_ENTRY_NULL,
     };
     GOptionContext *options = g_option_context_new(NULL);
@@ -122,13 +138,15 @@ static bool asks_for_help(int argc, char **argv)
 static void print_help(const struct command *command, GOptionContext *options)
 {
     g_autofree char *help = g_option_context_get_help(options, TRUE, NULL);
-    /* GLib writes the usage line by the program's name; ours names the command and its arguments. */
-    const char *rest = strchr(help, '\n');
-    printf("Usage: phantom_ci %s %s%s", command->name, command->arguments, rest ? rest : "\n");
+    /* GLib leads with a usage line of its own; ours names the command and its arguments. */
+    const char *rest = strstr(help, "\n\n");
+    printf("Usage: phantom_ci%s%s %s%s", *command->name ? " " : "", command->name, command->arguments,
+           rest ? rest : "\n");
 }
 
 int command_parse(const struct command *command, struct command_context *context,
-                  const GOptionEntry *entries, int flags, int *argc, char ***argv, int least, int most)
+                  const GOptionEntry *entries, int flags, int *argc, char ***argv, int least,
+                  int most)
 {
     g_autoptr(GOptionContext) options = make_option_context(command, context, entries, flags);
     g_autoptr(GError) error = NULL;
@@ -138,7 +156,8 @@ int command_parse(const struct command *command, struct command_context *context
     }
     if (!g_option_context_parse(options, argc, argv, &error)) {
         g_autofree char *message = text_escape(error->message);
-        return command_fail_text(EXIT_CODE_USAGE, "%s; see phantom_ci %s --help", message, command->name);
+        return command_fail_text(EXIT_CODE_USAGE, "%s; see phantom_ci%s%s --help", message,
+                                 *command->name ? " " : "", command->name);
     }
     if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
         memmove(*argv + 1, *argv + 2, (size_t)(*argc - 1) * sizeof(**argv));
@@ -149,7 +168,8 @@ int command_parse(const struct command *command, struct command_context *context
         return command_fail_text(EXIT_CODE_USAGE, "usage: phantom_ci %s %s", command->name,
                                  command->arguments);
     }
-    if (!paths_init(&context->paths, context->config_dir, context->state_dir, context->cache_dir, &error)) {
+    if (!paths_init(&context->paths, context->config_dir, context->state_dir, context->cache_dir,
+                    &error)) {
         return command_fail(error);
     }
     return -1;

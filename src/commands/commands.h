@@ -1,8 +1,9 @@
 /*
  * The commands of phantom_ci: one file each, one table of all.
  *
- * A command gets its arguments behind its name, parses them with command_parse() (which knows --help and the
- * options that every command has), and returns an exit code (enum exit_code). Trouble goes to standard error as "phantom_ci: ...".
+ * A command gets its arguments behind its name, parses them with command_parse() (which knows
+ * --help and the options that every command has), and returns an exit code (enum exit_code).
+ * Trouble goes to standard error as "phantom_ci: ...".
  */
 #ifndef PHANTOM_CI_COMMANDS_COMMANDS_H
 #define PHANTOM_CI_COMMANDS_COMMANDS_H
@@ -43,21 +44,25 @@ void command_context_clear(struct command_context *context);
 enum { COMMAND_JSON = 1 }; /* flags of command_parse(): the command has --json */
 
 /*
- * Parses `entries` (GOption, may be NULL) and the common options; afterwards argv holds `least` to `most` words, as *words
- * (NULL-terminated, in argv). Returns -1 to go on, else the exit code: --help was printed (0) or the usage was wrong (2).
+ * Parses `entries` (GOption, may be NULL) and the common options; afterwards argv holds `least` to
+ * `most` words, as *words (NULL-terminated, in argv). Returns -1 to go on, else the exit code:
+ * --help was printed (0) or the usage was wrong (2).
  */
 int command_parse(const struct command *command, struct command_context *context,
-                  const GOptionEntry *entries, int flags, int *argc, char ***argv, int least, int most);
+                  const GOptionEntry *entries, int flags, int *argc, char ***argv, int least,
+                  int most);
 
-/* Opens the store. Reading commands pass `create` false: without a state directory there is nothing to read, *exists is
- * false, and nothing is made. Returns -1 or an exit code, with the message printed. */
+/* Opens the store. Reading commands pass `create` false: without a state directory there is nothing
+ * to read, *exists is false, and nothing is made. Returns -1 or an exit code, with the message
+ * printed. */
 int command_open_store(struct command_context *context, bool create, bool *exists);
 
 /* Loads the configuration. -1, or 78 with the diagnostics on standard error. */
 int command_load_config(struct command_context *context);
 
 /* The section, or NULL with "no repository ...; did you mean ...?" printed. */
-const struct repo_config *command_find_repo(const struct command_context *context, const char *name);
+const struct repo_config *command_find_repo(const struct command_context *context,
+                                            const char *name);
 
 /* "12" -> 12; false for anything but a positive number. */
 bool command_parse_job(const char *text, int64_t *job);

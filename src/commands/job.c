@@ -25,8 +25,8 @@ static void print_time(const char *name, int64_t time_ms)
 
 static void print_steps(const GPtrArray *steps)
 {
-    static const char *const headings[] = {"STEP", "STATE", "EXIT", "TOOK", "CPU", "MEMORY", "COMMAND",
-                                           NULL};
+    static const char *const headings[] = {"STEP", "STATE",  "EXIT",    "TOOK",
+                                           "CPU",  "MEMORY", "COMMAND", NULL};
     struct tty_table *table = tty_table_new(headings);
     for (unsigned i = 0; i < steps->len; i++) {
         const struct step *step = g_ptr_array_index(steps, i);
@@ -36,8 +36,9 @@ static void print_steps(const GPtrArray *steps)
         g_autofree char *memory = units_format_size(step->max_rss_bytes);
         g_autofree char *words = text_join_words(step->argv);
         g_autofree char *code =
-            step->signal ? g_strdup(spawn_signal_name(step->signal))
-                         : (step->exit_code >= 0 ? g_strdup_printf("%d", step->exit_code) : g_strdup("-"));
+            step->signal
+                ? g_strdup(spawn_signal_name(step->signal))
+                : (step->exit_code >= 0 ? g_strdup_printf("%d", step->exit_code) : g_strdup("-"));
         enum tty_colour colour = step->state == STEP_SUCCESS ? TTY_GREEN : TTY_RED;
         tty_table_cell(table, TTY_BOLD, number);
         tty_table_cell(table, step->state == STEP_RUNNING ? TTY_BLUE : colour,
@@ -67,7 +68,8 @@ static void print_job(const struct command_context *context, const struct job *j
     print_line("author", job->author);
     print_line("trigger", job_trigger_name(job->trigger));
     if (job->retry_of) {
-        printf("%-10s job %" G_GINT64_FORMAT " (attempt %d)\n", "retry of", job->retry_of, job->attempt);
+        printf("%-10s job %" G_GINT64_FORMAT " (attempt %d)\n", "retry of", job->retry_of,
+               job->attempt);
     }
     print_time("created", job->created_ms);
     print_time("started", job->started_ms);
@@ -85,13 +87,15 @@ static void print_rest(struct command_context *context, const struct job *job)
         print_steps(steps);
     }
     for (unsigned i = 0; notes && i < notes->len; i++) {
-        print_line(i == 0 ? "\nnotes" : "", ((const struct note *)g_ptr_array_index(notes, i))->text);
+        print_line(i == 0 ? "\nnotes" : "",
+                   ((const struct note *)g_ptr_array_index(notes, i))->text);
     }
     if (job_state_is_final(job->state)) {
-        printf("\nphantom_ci logs %" G_GINT64_FORMAT " | phantom_ci retry %" G_GINT64_FORMAT "\n", job->id,
-               job->id);
+        printf("\nphantom_ci logs %" G_GINT64_FORMAT " | phantom_ci retry %" G_GINT64_FORMAT "\n",
+               job->id, job->id);
     } else {
-        printf("\nphantom_ci logs -f %" G_GINT64_FORMAT " | phantom_ci cancel %" G_GINT64_FORMAT "\n",
+        printf("\nphantom_ci logs -f %" G_GINT64_FORMAT " | phantom_ci cancel %" G_GINT64_FORMAT
+               "\n",
                job->id, job->id);
     }
 }
@@ -123,14 +127,16 @@ int command_job(const struct command *command, int argc, char **argv)
     bool exists = false;
     int code = command_parse(command, &context, NULL, COMMAND_JSON, &argc, &argv, 1, 1);
     if (code < 0 && !command_parse_job(argv[1], &id)) {
-        code = command_fail_text(EXIT_CODE_USAGE, "a job is named by its number (see: phantom_ci jobs)");
+        code = command_fail_text(EXIT_CODE_USAGE,
+                                 "a job is named by its number (see: phantom_ci jobs)");
     }
     if (code < 0) {
         code = command_open_store(&context, false, &exists);
     }
     if (code < 0) {
         code = exists ? show(&context, id)
-                      : command_fail_text(EXIT_CODE_NOT_FOUND, "there is no job %" G_GINT64_FORMAT, id);
+                      : command_fail_text(EXIT_CODE_NOT_FOUND, "there is no job %" G_GINT64_FORMAT,
+                                          id);
     }
     command_context_clear(&context);
     return code;

@@ -75,10 +75,10 @@ int command_jobs(const struct command *command, int argc, char **argv)
     bool exists = false;
     int code = command_parse(command, &context, entries, COMMAND_JSON, &argc, &argv, 0, 1);
     if (code < 0 && (limit < 0 || (state && !job_state_from_name(state, &filter.state)))) {
-        code = command_fail_text(EXIT_CODE_USAGE,
-                                 limit < 0 ? "--limit takes a number from 0"
-                                           : "--state takes one of queued running success failed error "
-                                             "timeout canceled interrupted superseded skipped blocked");
+        code = command_fail_text(
+            EXIT_CODE_USAGE, limit < 0 ? "--limit takes a number from 0"
+                                       : "--state takes one of queued running success failed error "
+                                         "timeout canceled interrupted superseded skipped blocked");
     }
     if (code < 0) {
         code = command_open_store(&context, false, &exists);

@@ -21,11 +21,11 @@ struct view {
     const struct log_request *request;
     struct job *job;
     struct joblog_reader *reader;
-    int64_t end;          /* of the range that is asked for; INT64_MAX = the end of the output */
-    bool by_line;         /* lines are made: for a terminal, a prefix or time stamps */
+    int64_t end;  /* of the range that is asked for; INT64_MAX = the end of the output */
+    bool by_line; /* lines are made: for a terminal, a prefix or time stamps */
     bool escape, headers;
     char *prefix;
-    GString *line;        /* unfinished */
+    GString *line; /* unfinished */
     int64_t line_offset;
     GPtrArray *steps, *notes;
     unsigned next_step, next_note;
@@ -55,8 +55,8 @@ static struct view *view_new(const struct log_request *request, struct job *job,
     view->headers = terminal && !prefixed && request->step < 0;
     view->by_line = terminal || prefixed || request->timestamps;
     view->line = g_string_new(NULL);
-    view->prefix = prefixed ? g_strdup_printf("%s#%" G_GINT64_FORMAT " | ", job->repo, job->id)
-                            : g_strdup("");
+    view->prefix =
+        prefixed ? g_strdup_printf("%s#%" G_GINT64_FORMAT " | ", job->repo, job->id) : g_strdup("");
     return view;
 }
 
@@ -117,7 +117,8 @@ static void print_marks_until(struct view *view, int64_t offset)
 static void print_line(struct view *view, bool whole)
 {
     if (view->request->timestamps) {
-        g_autofree char *time = clock_format(joblog_reader_time_at(view->reader, view->line_offset));
+        g_autofree char *time =
+            clock_format(joblog_reader_time_at(view->reader, view->line_offset));
         printf("%s ", time);
     }
     fputs(view->prefix, stdout);
@@ -176,7 +177,8 @@ static int print_available(struct view *view)
 {
     int result = 0;
     struct joblog_chunk chunk;
-    while (joblog_reader_next(view->reader, &chunk, NULL) && (chunk.length || chunk.dropped_bytes)) {
+    while (joblog_reader_next(view->reader, &chunk, NULL) &&
+           (chunk.length || chunk.dropped_bytes)) {
         if (chunk.offset >= view->end) {
             return 0;
         }
@@ -221,7 +223,8 @@ static int64_t find_last_lines(struct view *view, int64_t begin, int64_t end, in
         g_autoptr(GString) bytes = g_string_new(NULL);
         joblog_reader_seek(view->reader, window);
         while ((int64_t)bytes->len < window_end - window &&
-               joblog_reader_next(view->reader, &chunk, NULL) && chunk.length && !chunk.dropped_bytes) {
+               joblog_reader_next(view->reader, &chunk, NULL) && chunk.length &&
+               !chunk.dropped_bytes) {
             g_string_append_len(bytes, chunk.bytes, (gssize)chunk.length);
         }
         gsize length = MIN(bytes->len, (gsize)(window_end - window));
@@ -302,7 +305,8 @@ int log_view_job(const struct log_request *request)
     int code = EXIT_CODE_OK;
     load_marks(view);
     if (open_reader(view) && !seek_range(view)) {
-        code = command_fail_text(EXIT_CODE_NOT_FOUND, "job %" G_GINT64_FORMAT " has no step %" G_GINT64_FORMAT,
+        code = command_fail_text(EXIT_CODE_NOT_FOUND,
+                                 "job %" G_GINT64_FORMAT " has no step %" G_GINT64_FORMAT,
                                  request->job, (int64_t)request->step);
     } else if (request->follow) {
         follow(view);
@@ -335,7 +339,8 @@ static int64_t count_lines(struct view *view, int64_t begin)
     char last = '\n';
     struct joblog_chunk chunk;
     joblog_reader_seek(view->reader, begin);
-    while (joblog_reader_next(view->reader, &chunk, NULL) && (chunk.length || chunk.dropped_bytes)) {
+    while (joblog_reader_next(view->reader, &chunk, NULL) &&
+           (chunk.length || chunk.dropped_bytes)) {
         for (size_t i = 0; i < chunk.length; i++) {
             lines += chunk.bytes[i] == '\n' ? 1 : 0;
         }
@@ -344,7 +349,8 @@ static int64_t count_lines(struct view *view, int64_t begin)
     return lines + (last == '\n' ? 0 : 1);
 }
 
-/* The views of the newest jobs that together have the lines asked for, oldest first, each at its beginning. */
+/* The views of the newest jobs that together have the lines asked for, oldest first, each at its
+ * beginning. */
 static GPtrArray *choose_views(const struct log_request *request, const GPtrArray *jobs)
 {
     GPtrArray *views = g_ptr_array_new();

@@ -9,13 +9,14 @@ struct log_request {
     int64_t job;        /* or 0: all that match the following */
     const char *filter; /* as of struct job_filter; or NULL */
     char *repo, *branch;
-    int lines;          /* only the last; 0 = all */
-    gint64 step;        /* -1 = all */
+    int lines;   /* only the last; 0 = all */
+    gint64 step; /* -1 = all */
     gboolean follow, timestamps, raw;
 };
 
-/* One job. Byte for byte when standard output is no terminal and neither --timestamps nor --limit is asked; on a
- * terminal with the steps' headers and the runner's notes, control characters escaped unless `raw`. */
+/* One job. Byte for byte when standard output is no terminal and neither --timestamps nor --limit
+ * is asked; on a terminal with the steps' headers and the runner's notes, control characters
+ * escaped unless `raw`. */
 int log_view_job(const struct log_request *request);
 
 /* The lines of all matching jobs, oldest first, each led by its job. */

@@ -23,7 +23,8 @@ static int check_options(struct log_request *request, const char *word)
         return command_fail_text(EXIT_CODE_USAGE, "--limit takes a number from 0");
     }
     if (request->step >= 0 && !is_one_job(request)) {
-        return command_fail_text(EXIT_CODE_USAGE, "--step needs a job: phantom_ci logs JOB --step N");
+        return command_fail_text(EXIT_CODE_USAGE,
+                                 "--step needs a job: phantom_ci logs JOB --step N");
     }
     if (request->lines == -1) {
         request->lines = is_one_job(request) ? 0 : DEFAULT_LINES;
@@ -37,12 +38,13 @@ int command_logs(const struct command *command, int argc, char **argv)
     struct log_request request = {.context = &context, .lines = -1, .step = -1};
     const GOptionEntry entries[] = {
         {"repo", 0, 0, G_OPTION_ARG_STRING, &request.repo, "only jobs of this repository", "NAME"},
-        {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &request.branch, "only jobs of this branch", "BRANCH"},
+        {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &request.branch, "only jobs of this branch",
+         "BRANCH"},
         {"limit", 'n', 0, G_OPTION_ARG_INT, &request.lines, "only the last lines (0 = all)", "N"},
         {"step", 0, 0, G_OPTION_ARG_INT64, &request.step, "only this step", "N"},
         {"follow", 'f', 0, G_OPTION_ARG_NONE, &request.follow, "go on as output comes", NULL},
-        {"timestamps", 't', 0, G_OPTION_ARG_NONE, &request.timestamps, "lead each line with its time",
-         NULL},
+        {"timestamps", 't', 0, G_OPTION_ARG_NONE, &request.timestamps,
+         "lead each line with its time", NULL},
         {"raw", 0, 0, G_OPTION_ARG_NONE, &request.raw,
          "do not escape control characters on a terminal", NULL},
         G_OPTION_ENTRY_NULL,

@@ -37,7 +37,8 @@ static struct job *latest_job(const struct listing *listing, const struct branch
 static json_t *branch_to_json(const struct listing *listing, const struct branch *branch)
 {
     struct job *job = latest_job(listing, branch);
-    const char *state = branch->gone_ms ? "branch missing" : (job ? job_state_name(job->state) : NULL);
+    const char *state =
+        branch->gone_ms ? "branch missing" : (job ? job_state_name(job->state) : NULL);
     json_t *object = json_object();
     json_object_set_new(object, "name", show_json_text(branch->name));
     json_object_set_new(object, "tip", show_json_text(branch->tip));
@@ -84,14 +85,14 @@ static void print_row(struct tty_table *table, const struct listing *listing,
 {
     const struct look_status *look = g_hash_table_lookup(listing->looks, repo->name);
     struct job *job = branch ? latest_job(listing, branch) : NULL;
-    g_autofree char *id = job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")",
-                                                job_state_name(job->state), job->id)
-                              : g_strdup(branch && branch->tip ? "baseline" : "-");
-    g_autofree char *next = !look || !look->last_look_ms
-                                ? g_strdup("-")
-                                : (look->next_look_ms ? clock_format_relative(look->next_look_ms,
-                                                                              listing->now_ms)
-                                                      : g_strdup("now"));
+    g_autofree char *id =
+        job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")", job_state_name(job->state), job->id)
+            : g_strdup(branch && branch->tip ? "baseline" : "-");
+    g_autofree char *next =
+        !look || !look->last_look_ms
+            ? g_strdup("-")
+            : (look->next_look_ms ? clock_format_relative(look->next_look_ms, listing->now_ms)
+                                  : g_strdup("now"));
     g_autofree char *targets = g_strjoinv(" ", repo->target_branches);
     bool missing = branch && branch->gone_ms;
     tty_table_cell(table, TTY_BOLD, first ? repo->name : "");
@@ -125,8 +126,8 @@ static bool matches(const struct repo_config *repo, const char *filter)
 
 static int list(struct listing *listing, const char *filter)
 {
-    static const char *const headings[] = {"REPO", "BRANCH", "TIP", "LAST JOB", "NEXT LOOK", "REMARK",
-                                           NULL};
+    static const char *const headings[] = {"REPO",      "BRANCH", "TIP", "LAST JOB",
+                                           "NEXT LOOK", "REMARK", NULL};
     const GPtrArray *repos = listing->context->config->repos;
     struct tty_table *table = listing->context->json ? NULL : tty_table_new(headings);
     json_t *array = json_array();
@@ -171,9 +172,8 @@ int command_repo(const struct command *command, int argc, char **argv)
     if (code < 0) {
         g_autofree char *path = paths_look_status(&context.paths);
         g_autoptr(GHashTable) looks = look_status_read(path, NULL);
-        struct listing listing = {&context,
-                                  looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),
-                                  clock_now_ms()};
+        struct listing listing = {
+            &context, looks ? looks : g_hash_table_new(g_str_hash, g_str_equal), clock_now_ms()};
         code = list(&listing, argc > 1 ? argv[1] : NULL);
         if (!looks) {
             g_hash_table_unref(listing.looks);

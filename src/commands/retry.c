@@ -13,8 +13,8 @@ static int enqueue_again(struct command_context *context, const struct job *job)
         return EXIT_CODE_NOT_FOUND;
     }
     if (!job_state_is_final(job->state)) {
-        return command_fail_text(EXIT_CODE_NEGATIVE, "job %" G_GINT64_FORMAT " is still %s", job->id,
-                                 job_state_name(job->state));
+        return command_fail_text(EXIT_CODE_NEGATIVE, "job %" G_GINT64_FORMAT " is still %s",
+                                 job->id, job_state_name(job->state));
     }
     struct job_request request = {.repo = job->repo,
                                   .branch = job->branch,
@@ -30,8 +30,8 @@ static int enqueue_again(struct command_context *context, const struct job *job)
         return command_fail(error);
     }
     launch_wake_daemon(&context->paths);
-    printf("job %" G_GINT64_FORMAT " queued: %s of %s %s, a retry of job %" G_GINT64_FORMAT "\n", id,
-           text_short_id(job->sha), job->repo, job->branch, job->id);
+    printf("job %" G_GINT64_FORMAT " queued: %s of %s %s, a retry of job %" G_GINT64_FORMAT "\n",
+           id, text_short_id(job->sha), job->repo, job->branch, job->id);
     g_autofree char *lock = paths_daemon_lock(&context->paths);
     if (!lock_is_held(lock)) {
         fprintf(stderr, "phantom_ci: no daemon is running; the job waits for one\n");
@@ -48,7 +48,8 @@ int command_retry(const struct command *command, int argc, char **argv)
     struct job *job = NULL;
     int code = command_parse(command, &context, NULL, 0, &argc, &argv, 1, 1);
     if (code < 0 && !command_parse_job(argv[1], &id)) {
-        code = command_fail_text(EXIT_CODE_USAGE, "a job is named by its number (see: phantom_ci jobs)");
+        code = command_fail_text(EXIT_CODE_USAGE,
+                                 "a job is named by its number (see: phantom_ci jobs)");
     }
     if (code < 0) {
         code = command_load_config(&context);

@@ -83,13 +83,15 @@ static int resolve_tip(struct order *order)
     const char *tip = g_hash_table_lookup(refs, order->branch);
     if (!tip) {
         g_autofree char *branch = text_escape(order->branch);
-        return command_fail_text(EXIT_CODE_NOT_FOUND, "%s has no branch \"%s\"", order->repo->name, branch);
+        return command_fail_text(EXIT_CODE_NOT_FOUND, "%s has no branch \"%s\"", order->repo->name,
+                                 branch);
     }
     order->sha = g_strdup(tip);
     return -1;
 }
 
-/* The job and its lock come into the world together, so that the daemon never takes it for its own. */
+/* The job and its lock come into the world together, so that the daemon never takes it for its own.
+ */
 static int enqueue(struct order *order, int *lock_fd)
 {
     struct store *store = order->context->store;
@@ -165,7 +167,8 @@ static void wait_for_branch(const struct order *order)
     bool told = false;
     while (branch_is_busy(order) && interrupts == 0) {
         if (!told) {
-            fprintf(stderr, "phantom_ci: another job of this branch is running; waiting for its end\n");
+            fprintf(stderr,
+                    "phantom_ci: another job of this branch is running; waiting for its end\n");
             told = true;
         }
         g_usleep(BRANCH_CHECK_US);
@@ -176,8 +179,8 @@ static int report(const struct order *order)
 {
     g_autoptr(GError) error = NULL;
     bool interrupted = false;
-    reconcile_job(&order->context->paths, order->context->store, order->repo, order->job, &interrupted,
-                  NULL);
+    reconcile_job(&order->context->paths, order->context->store, order->repo, order->job,
+                  &interrupted, NULL);
     struct job *job = store_job_get(order->context->store, order->job, &error);
     if (!job) {
         return command_fail(error);
@@ -209,8 +212,8 @@ static int run_in_foreground(struct order *order, int lock_fd)
         pid_t child = launch_job(&order->context->paths, order->repo, order->job, lock_fd,
                                  LAUNCH_OUTPUT_PLAIN, &error);
         if (child < 0) {
-            store_job_finish(order->context->store, order->job, JOB_ERROR, error->message, clock_now_ms(),
-                             NULL, NULL);
+            store_job_finish(order->context->store, order->job, JOB_ERROR, error->message,
+                             clock_now_ms(), NULL, NULL);
             return command_fail(error);
         }
         exit_code = wait_for(order, child);
@@ -239,7 +242,8 @@ int command_run(const struct command *command, int argc, char **argv)
     struct order order = {.context = &context};
     const GOptionEntry entries[] = {
         {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &order.branch, "the branch to run", "BRANCH"},
-        {"sha", 0, 0, G_OPTION_ARG_STRING, &order.sha, "a commit of that branch instead of its tip", "SHA"},
+        {"sha", 0, 0, G_OPTION_ARG_STRING, &order.sha, "a commit of that branch instead of its tip",
+         "SHA"},
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &order.detach, "leave it to the daemon", NULL},
         G_OPTION_ENTRY_NULL,
     };

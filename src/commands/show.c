@@ -12,10 +12,10 @@
 enum tty_colour show_state_colour(enum job_state state)
 {
     static const enum tty_colour colours[] = {
-        [JOB_QUEUED] = TTY_PLAIN,     [JOB_RUNNING] = TTY_BLUE,    [JOB_SUCCESS] = TTY_GREEN,
-        [JOB_FAILED] = TTY_RED,       [JOB_ERROR] = TTY_RED,       [JOB_TIMEOUT] = TTY_RED,
-        [JOB_CANCELED] = TTY_YELLOW,  [JOB_INTERRUPTED] = TTY_RED, [JOB_SUPERSEDED] = TTY_DIM,
-        [JOB_SKIPPED] = TTY_DIM,      [JOB_BLOCKED] = TTY_YELLOW,
+        [JOB_QUEUED] = TTY_PLAIN,    [JOB_RUNNING] = TTY_BLUE,    [JOB_SUCCESS] = TTY_GREEN,
+        [JOB_FAILED] = TTY_RED,      [JOB_ERROR] = TTY_RED,       [JOB_TIMEOUT] = TTY_RED,
+        [JOB_CANCELED] = TTY_YELLOW, [JOB_INTERRUPTED] = TTY_RED, [JOB_SUPERSEDED] = TTY_DIM,
+        [JOB_SKIPPED] = TTY_DIM,     [JOB_BLOCKED] = TTY_YELLOW,
     };
     return colours[state];
 }

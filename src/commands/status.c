@@ -14,12 +14,13 @@ struct health {
     bool daemon_runs;
     unsigned repos, failing;
     unsigned queued, running;
-    unsigned trash; /* workspaces that were set aside and could not be removed */
+    unsigned trash;   /* workspaces that were set aside and could not be removed */
     GPtrArray *stale; /* names of sections, not owned */
     GPtrArray *running_jobs;
 };
 
-static void judge_repos(const struct command_context *context, int64_t stale_ms, struct health *health)
+static void judge_repos(const struct command_context *context, int64_t stale_ms,
+                        struct health *health)
 {
     g_autofree char *path = paths_look_status(&context->paths);
     g_autoptr(GHashTable) looks = look_status_read(path, NULL);
@@ -35,7 +36,8 @@ static void judge_repos(const struct command_context *context, int64_t stale_ms,
     }
 }
 
-static unsigned count_jobs(const struct command_context *context, enum job_state state, GPtrArray **list)
+static unsigned count_jobs(const struct command_context *context, enum job_state state,
+                           GPtrArray **list)
 {
     struct job_filter filter = {.has_state = true, .state = state};
     GPtrArray *jobs = context->store ? store_jobs(context->store, &filter, NULL) : NULL;
@@ -86,8 +88,8 @@ static void print_text(const struct health *health)
 {
     tty_print(stdout, health->daemon_runs ? TTY_GREEN : TTY_RED,
               health->daemon_runs ? "the daemon is running" : "no daemon is running");
-    printf("\n%u repositor%s, %u with a failing look\n", health->repos, health->repos == 1 ? "y" : "ies",
-           health->failing);
+    printf("\n%u repositor%s, %u with a failing look\n", health->repos,
+           health->repos == 1 ? "y" : "ies", health->failing);
     printf("%u job%s queued, %u running\n", health->queued, health->queued == 1 ? "" : "s",
            health->running);
     for (unsigned i = 0; health->running_jobs && i < health->running_jobs->len; i++) {
@@ -98,7 +100,8 @@ static void print_text(const struct health *health)
                text_short_id(job->sha), took);
     }
     if (health->trash > 0) {
-        printf("warning: %u workspace%s set aside in trash/ of the cache directory could not be removed "
+        printf("warning: %u workspace%s set aside in trash/ of the cache directory could not be "
+               "removed "
                "(files of another user?)\n",
                health->trash, health->trash == 1 ? "" : "s");
     }

@@ -18,8 +18,8 @@ static void print_look(const struct command_context *context, const char *name, 
     }
     g_autofree char *last = clock_format_relative(look->last_look_ms, now_ms);
     g_autofree char *good = clock_format_relative(look->last_ok_ms, now_ms);
-    g_autofree char *next = look->next_look_ms ? clock_format_relative(look->next_look_ms, now_ms)
-                                               : g_strdup("now");
+    g_autofree char *next =
+        look->next_look_ms ? clock_format_relative(look->next_look_ms, now_ms) : g_strdup("now");
     printf("Last look: %s (last good one %s, next %s)\n", last, good, next);
     if (look->error) {
         printf("The last look failed: %s\n", look->error);
@@ -47,7 +47,8 @@ static void print_job(const struct command_context *context, const struct decisi
     job_free(job);
 }
 
-static json_t *decision_to_json(const struct command_context *context, const struct decision *decision)
+static json_t *decision_to_json(const struct command_context *context,
+                                const struct decision *decision)
 {
     struct job *job = store_job_latest(context->store, decision->repo, decision->branch, NULL);
     json_t *object = json_object();
@@ -78,7 +79,8 @@ static GPtrArray *newest_of_each(const GPtrArray *decisions)
     return newest;
 }
 
-static void print_all(const struct command_context *context, const char *name, const GPtrArray *newest)
+static void print_all(const struct command_context *context, const char *name,
+                      const GPtrArray *newest)
 {
     bool paused = false;
     print_look(context, name, clock_now_ms());

@@ -15,7 +15,8 @@
 /* What config.toml says beside the defaults of sections. */
 static const struct schema_key runner_keys[] = {
     {"max_jobs", SCHEMA_UNSIGNED, offsetof(struct config, max_jobs), .minimum = 1, .maximum = 1000},
-    {"max_looks", SCHEMA_UNSIGNED, offsetof(struct config, max_looks), .minimum = 1, .maximum = 256},
+    {"max_looks", SCHEMA_UNSIGNED, offsetof(struct config, max_looks), .minimum = 1,
+     .maximum = 256},
     {"look_timeout", SCHEMA_DURATION, offsetof(struct config, look_timeout_ms), .minimum = 100,
      .maximum = 3600000},
     {"drain_timeout", SCHEMA_DURATION, offsetof(struct config, drain_timeout_ms), .minimum = 0,
@@ -32,8 +33,8 @@ static const struct schema_key runner_keys[] = {
 };
 
 /* Limits of sections that may stand at the top of config.toml too. */
-static const char *const top_level_defaults[] = {"poll_interval", "timeout", "grace", "fetch_timeout",
-                                                 "log_cap"};
+static const char *const top_level_defaults[] = {"poll_interval", "timeout", "grace",
+                                                 "fetch_timeout", "log_cap"};
 
 /* Others must not be able to say what this user runs (as sshd's StrictModes). */
 static bool check_owner_and_mode(const char *path, const struct stat *status,
@@ -41,10 +42,11 @@ static bool check_owner_and_mode(const char *path, const struct stat *status,
 {
     g_autofree char *quoted = g_shell_quote(path);
     if (status->st_uid != geteuid() && status->st_uid != 0) {
-        diagnostics_add(diagnostics, path, 0, 0,
-                        "belongs to user %u, neither to the user who runs this (%u) nor to root; mend it with: "
-                        "chown %u %s",
-                        (unsigned)status->st_uid, (unsigned)geteuid(), (unsigned)geteuid(), quoted);
+        diagnostics_add(
+            diagnostics, path, 0, 0,
+            "belongs to user %u, neither to the user who runs this (%u) nor to root; mend it with: "
+            "chown %u %s",
+            (unsigned)status->st_uid, (unsigned)geteuid(), (unsigned)geteuid(), quoted);
         return false;
     }
     if (status->st_mode & 0022) {
@@ -64,7 +66,8 @@ static bool is_absent(const char *path)
 }
 
 /* The bytes of a file, or NULL with a diagnostic. `is_config`: the owner and the mode count. */
-static char *read_text(const char *path, bool is_config, size_t *length, struct diagnostics *diagnostics)
+static char *read_text(const char *path, bool is_config, size_t *length,
+                       struct diagnostics *diagnostics)
 {
     size_t limit = is_config ? CONFIG_FILE_MAX_BYTES : WORKFLOW_MAX_BYTES;
     struct stat status;
@@ -119,7 +122,8 @@ static struct toml_value *load_toml(const char *path, struct diagnostics *diagno
 static void read_defaults_table(const struct toml_value *table, const char *file,
                                 struct repo_config *defaults, struct diagnostics *diagnostics)
 {
-    g_autofree struct toml_value **others = g_new(struct toml_value *, table->as.children.count + 1);
+    g_autofree struct toml_value **others =
+        g_new(struct toml_value *, table->as.children.count + 1);
     struct toml_value rest = {.type = TOML_TABLE, .as.children.items = others};
     const struct toml_value *path = toml_find(table, "path");
     for (size_t i = 0; i < table->as.children.count; i++) {
@@ -135,8 +139,8 @@ static void read_defaults_table(const struct toml_value *table, const char *file
 }
 
 /* The defaults for sections: built in, then the top of config.toml, then its [defaults]. */
-static void read_defaults(const struct toml_value *root, const char *file, struct repo_config *defaults,
-                          struct diagnostics *diagnostics)
+static void read_defaults(const struct toml_value *root, const char *file,
+                          struct repo_config *defaults, struct diagnostics *diagnostics)
 {
     struct toml_value *picked[G_N_ELEMENTS(top_level_defaults)];
     struct toml_value top = {.type = TOML_TABLE, .as.children.items = picked};
@@ -202,9 +206,10 @@ static void report_no_section(const struct toml_value *value, const char *path,
                         "\"%s\" is an array of tables; write a section with single brackets, [%s]",
                         value->key, value->key);
     } else {
-        diagnostics_add(diagnostics, path, value->key_line, value->key_column,
-                        "\"%s\" stands outside of a section; put it below a header such as [my-app]",
-                        value->key);
+        diagnostics_add(
+            diagnostics, path, value->key_line, value->key_column,
+            "\"%s\" stands outside of a section; put it below a header such as [my-app]",
+            value->key);
     }
 }
 
@@ -330,7 +335,8 @@ const char *config_nearest_repo(const struct config *config, const char *name)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (unsigned i = 0; i < config->repos->len; i++) {
-        g_ptr_array_add(names, ((const struct repo_config *)g_ptr_array_index(config->repos, i))->name);
+        g_ptr_array_add(names,
+                        ((const struct repo_config *)g_ptr_array_index(config->repos, i))->name);
     }
     g_ptr_array_add(names, NULL);
     return text_nearest(name, (const char *const *)names->pdata);

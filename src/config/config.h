@@ -1,12 +1,13 @@
 /*
- * The user's configuration: Repo.toml (repositories) and config.toml (the runner), as typed structs.
+ * The user's configuration: Repo.toml (repositories) and config.toml (the runner), as typed
+ * structs.
  *
- * 1. config_load() reads both files of a directory and reports every error in one pass. Missing files
- *    are not errors: no repositories, all defaults.
+ * 1. config_load() reads both files of a directory and reports every error in one pass. Missing
+ *    files are not errors: no repositories, all defaults.
  * 2. A struct config is immutable after loading; the daemon keeps the last good one in force.
  *
- * Every key is checked: an unknown one is an error with a did-you-mean, one whose feature this version
- * does not have is an error that says so.
+ * Every key is checked: an unknown one is an error with a did-you-mean, one whose feature this
+ * version does not have is an error that says so.
  */
 #ifndef PHANTOM_CI_CONFIG_CONFIG_H
 #define PHANTOM_CI_CONFIG_CONFIG_H
@@ -25,11 +26,11 @@ enum on_push { ON_PUSH_QUEUE, ON_PUSH_CANCEL_RUNNING };
 enum on_rewind { ON_REWIND_RUN, ON_REWIND_BLOCK };
 enum on_interrupt { ON_INTERRUPT_FAIL, ON_INTERRUPT_RERUN };
 
-/* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors, never
- * NULL. */
+/* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
+ * never NULL. */
 struct repo_config {
-    char *name;               /* the section header, unique */
-    char *url;                /* `path`: https, http, ssh, scp-like, file:// or an absolute path; ~/ expanded */
+    char *name; /* the section header, unique */
+    char *url;  /* `path`: https, http, ssh, scp-like, file:// or an absolute path; ~/ expanded */
     char **target_branches;   /* names and globs; empty = every branch (target_branch = "") */
     char **branch_exclusions; /* names and globs */
     char *ssh_key_path;       /* absolute, or NULL */
@@ -38,27 +39,30 @@ struct repo_config {
     int64_t grace_ms;         /* between SIGTERM and SIGKILL */
     int64_t fetch_timeout_ms; /* of one fetch */
     int64_t log_cap_bytes;
-    int priority;             /* higher runs earlier; -1000 to 1000 */
+    int priority; /* higher runs earlier; -1000 to 1000 */
     enum on_push on_push;
     enum on_rewind on_rewind;
     enum on_interrupt on_interrupt;
     bool submodules;
-    char **keep; /* untracked paths, relative, that survive cleaning; a trailing '/' = a directory */
-    char **env;  /* "K=V" */
+    char *
+        *keep;  /* untracked paths, relative, that survive cleaning; a trailing '/' = a directory */
+    char **env; /* "K=V" */
     unsigned line; /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
-    GPtrArray *repos;         /* of struct repo_config *, in the order of the file */
-    unsigned max_jobs;        /* default: number of processors */
-    unsigned max_looks;       /* looks at once, default 16; one that takes over 5 s gives its place up */
-    int64_t look_timeout_ms;  /* hard limit of one look, default 30 s */
-    int64_t drain_timeout_ms; /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
+    GPtrArray *repos;   /* of struct repo_config *, in the order of the file */
+    unsigned max_jobs;  /* default: number of processors */
+    unsigned max_looks; /* looks at once, default 16; one that takes over 5 s gives its place up */
+    int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
+    int64_t
+        drain_timeout_ms; /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
 };
 
-/* NULL when any file has an error (all of them are in `diagnostics`): not a regular file, larger than
- * CONFIG_FILE_MAX_BYTES, writable by others than its owner, owned by another user than this one and root, not UTF-8,
- * not TOML, or with a key or value that is not accepted. Free with config_free(). */
+/* NULL when any file has an error (all of them are in `diagnostics`): not a regular file, larger
+ * than CONFIG_FILE_MAX_BYTES, writable by others than its owner, owned by another user than this
+ * one and root, not UTF-8, not TOML, or with a key or value that is not accepted. Free with
+ * config_free(). */
 struct config *config_load(const char *config_directory, struct diagnostics *diagnostics);
 void config_free(struct config *config);
 
@@ -73,8 +77,8 @@ bool repo_config_wants_branch(const struct repo_config *repo, const char *branch
 /* True when target_branches are plain names only, so that an absent one is "branch missing". */
 bool repo_config_has_named_branches(const struct repo_config *repo);
 
-/* What decides which branches a look sees: url, targets and exclusions in one string. When it changes,
- * branches that were not known yet are a new baseline, not pushes. Free with g_free(). */
+/* What decides which branches a look sees: url, targets and exclusions in one string. When it
+ * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */
 char *repo_config_selection(const struct repo_config *repo);
 
 /* A section as JSON for phantom_ci-job, and back (every field but `line`). */
@@ -82,12 +86,14 @@ char *repo_config_to_json(const struct repo_config *repo);
 struct repo_config *repo_config_from_json(const char *json, size_t length, GError **error);
 void repo_config_free(struct repo_config *repo);
 
-/* Further checks of `path` (with ~/ expanded) and of branch names that are no globs, which belong to another module.
- * Set once at the start of the program; NULL = only the light checks that are made in any case. */
+/* Further checks of `path` (with ~/ expanded) and of branch names that are no globs, which belong
+ * to another module. Set once at the start of the program; NULL = only the light checks that are
+ * made in any case. */
 typedef bool (*config_text_check)(const char *text, GError **error);
 void config_set_checks(config_text_check check_url, config_text_check check_branch);
 
-/* Checks one file by its name as `phantom_ci check FILE` does: Repo.toml, config.toml, else a workflow. */
+/* Checks one file by its name as `phantom_ci check FILE` does: Repo.toml, config.toml, else a
+ * workflow. */
 void config_check_file(const char *path, struct diagnostics *diagnostics);
 
 /* The same for the bytes of a file that is yet to be written at `path`. */

@@ -28,8 +28,8 @@ void diagnostics_free(struct diagnostics *diagnostics)
     }
 }
 
-void diagnostics_add(struct diagnostics *diagnostics, const char *file, unsigned line, unsigned column,
-                     const char *format, ...)
+void diagnostics_add(struct diagnostics *diagnostics, const char *file, unsigned line,
+                     unsigned column, const char *format, ...)
 {
     if (diagnostics->items->len >= DIAGNOSTICS_MAX) {
         diagnostics->dropped++;

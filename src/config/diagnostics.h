@@ -25,8 +25,8 @@ struct diagnostics {
 struct diagnostics *diagnostics_new(void);
 void diagnostics_free(struct diagnostics *diagnostics);
 
-void diagnostics_add(struct diagnostics *diagnostics, const char *file, unsigned line, unsigned column,
-                     const char *format, ...) G_GNUC_PRINTF(5, 6);
+void diagnostics_add(struct diagnostics *diagnostics, const char *file, unsigned line,
+                     unsigned column, const char *format, ...) G_GNUC_PRINTF(5, 6);
 bool diagnostics_any(const struct diagnostics *diagnostics);
 
 /* "Repo.toml:3:1: unknown key ..." each with a newline, sorted by file, line, column; foreign text

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "config/config.h"
+#include "config/repo_section.h"
 #include "config/toml.h"
 
 static struct toml_value *parse(const char *text, size_t length, const char *file, GError **error)
@@ -55,23 +56,73 @@ static void append_pair(GString *out, const char *key, const char *value, const 
     }
 }
 
+/* The file's own: that of its first line. */
+static const char *line_end_of(const char *text, size_t length)
+{
+    const char *newline = memchr(text, '\n', length);
+    return newline && newline > text && newline[-1] == '\r' ? "\r\n" : "\n";
+}
+
+static bool holds_text(const struct toml_value *table, const char *key, const char *text)
+{
+    const struct toml_value *value = toml_find(table, key);
+    return !text ||
+           (value && value->type == TOML_STRING && strcmp(value->as.string.bytes, text) == 0);
+}
+
+/* The new text must say what was asked for. */
+static bool check_addition(const char *text, size_t length, const char *file,
+                           const struct edit_section *section, GError **error)
+{
+    struct toml_value *root = parse(text, length, file, error);
+    const struct toml_value *added = root ? toml_find(root, section->name) : NULL;
+    bool good = added && holds_text(added, "path", section->path) &&
+                holds_text(added, "target_branch", section->target_branch) &&
+                holds_text(added, "ssh_key_path", section->ssh_key_path);
+    if (root && !good) {
+        g_set_error(error, CONFIG_ERROR, ERROR_INVALID,
+                    "%s: a section \"%s\" can't be written behind its end; add it with an editor",
+                    file, section->name);
+    }
+    toml_free(root);
+    return good;
+}
+
+/* True when the file has no such name yet and a section may bear it. */
+static bool check_new_name(const char *text, size_t length, const char *file, const char *name,
+                           GError **error)
+{
+    g_autofree char *shown = text_escape(name);
+    struct toml_value *root = parse(text, length, file, error);
+    if (!root) {
+        return false;
+    }
+    const struct toml_value *existing = toml_find(root, name);
+    bool good = !existing && repo_section_name_is_valid(name, strlen(name));
+    if (existing) {
+        g_set_error(
+            error, CONFIG_ERROR, ERROR_INVALID,
+            "%s:%u: there is a repository \"%s\" already; give the new one another name with "
+            "--name",
+            file, existing->key_line, shown);
+    } else if (!good) {
+        g_set_error(
+            error, CONFIG_ERROR, ERROR_INVALID,
+            "\"%s\" can't name a repository (1 to 100 bytes, no '/', no control characters, no '-' "
+            "in front); give it another name with --name",
+            shown);
+    }
+    toml_free(root);
+    return good;
+}
+
 char *edit_add_section(const char *text, size_t length, const char *file,
                        const struct edit_section *section, GError **error)
 {
-    struct toml_value *root = parse(text, length, file, error);
-    if (!root) {
+    if (!check_new_name(text, length, file, section->name, error)) {
         return NULL;
     }
-    const struct toml_value *existing = toml_find(root, section->name);
-    unsigned line = existing ? existing->key_line : 0;
-    toml_free(root);
-    if (line) {
-        g_set_error(error, CONFIG_ERROR, ERROR_INVALID,
-                    "%s:%u: there is a repository \"%s\" already; give the new one another name with --name",
-                    file, line, section->name);
-        return NULL;
-    }
-    const char *line_end = g_strstr_len(text, (gssize)length, "\r\n") ? "\r\n" : "\n";
+    const char *line_end = line_end_of(text, length);
     g_autoptr(GString) out = g_string_new_len(text, (gssize)length);
     if (out->len > 0 && out->str[out->len - 1] != '\n') {
         g_string_append(out, line_end);
@@ -85,11 +136,9 @@ char *edit_add_section(const char *text, size_t length, const char *file,
     append_pair(out, "path", section->path, line_end);
     append_pair(out, "target_branch", section->target_branch, line_end);
     append_pair(out, "ssh_key_path", section->ssh_key_path, line_end);
-    struct toml_value *changed = parse(out->str, out->len, file, error);
-    if (!changed) {
+    if (!check_addition(out->str, out->len, file, section, error)) {
         return NULL;
     }
-    toml_free(changed);
     return g_string_free(g_steal_pointer(&out), FALSE);
 }
 
@@ -104,56 +153,89 @@ static size_t offset_of_line(const char *text, size_t length, unsigned line)
     return at;
 }
 
-static bool is_comment_line(const char *text, size_t length, unsigned line)
+/* The lowest line behind the section's header on which something of `root` other than `section`
+ * begins; 0 = none. */
+static unsigned find_next_line(const struct toml_value *root, const struct toml_value *section)
 {
-    size_t begin = offset_of_line(text, length, line);
-    while (begin < length && (text[begin] == ' ' || text[begin] == '\t')) {
-        begin++;
-    }
-    return begin < length && text[begin] == '#';
-}
-
-/* The first line, behind `after`, of another section; with the comment lines directly above it. 0 = none. */
-static unsigned next_section_line(const struct toml_value *root, const struct toml_value *section,
-                                  const char *text, size_t length)
-{
+    g_autoptr(GPtrArray) pending = g_ptr_array_new();
     unsigned next = 0;
-    for (size_t i = 0; i < root->as.children.count; i++) {
-        const struct toml_value *other = root->as.children.items[i];
-        if (other != section && other->key_line > section->key_line &&
-            (next == 0 || other->key_line < next)) {
-            next = other->key_line;
+    g_ptr_array_add(pending, (void *)root);
+    while (pending->len > 0) {
+        const struct toml_value *value = g_ptr_array_steal_index_fast(pending, pending->len - 1);
+        unsigned line = value->key ? value->key_line : value->line;
+        if (value == section) {
+            continue;
         }
-    }
-    while (next > section->key_line + 1 && is_comment_line(text, length, next - 1)) {
-        next--;
+        if (line > section->key_line && (next == 0 || line < next)) {
+            next = line;
+        }
+        bool has_children = value->type == TOML_TABLE || value->type == TOML_ARRAY;
+        for (size_t i = 0; has_children && i < value->as.children.count; i++) {
+            g_ptr_array_add(pending, value->as.children.items[i]);
+        }
     }
     return next;
 }
 
-/* The result must hold the other sections and nothing else. */
-static bool check_removal(const struct toml_value *before, const char *text, size_t length,
-                          const char *file, const char *name, GError **error)
+static size_t begin_of_line_before(const char *text, size_t begin)
 {
-    struct toml_value *after = parse(text, length, file, error);
-    bool good = after && after->as.children.count + 1 == before->as.children.count &&
-                !toml_find(after, name);
+    size_t at = begin > 0 ? begin - 1 : 0;
+    while (at > 0 && text[at - 1] != '\n') {
+        at--;
+    }
+    return at;
+}
+
+/* Moves from the line at `end` up over the comment lines that stand directly above it, not beyond
+ * `begin`. */
+static size_t skip_comments_above(const char *text, size_t begin, size_t end)
+{
+    while (end > begin) {
+        size_t line = begin_of_line_before(text, end);
+        size_t blanks = strspn(text + line, " \t");
+        if (line <= begin || text[line + blanks] != '#') {
+            break;
+        }
+        end = line;
+    }
+    return end;
+}
+
+/* The result must hold the other sections, as they were, and nothing else. */
+static bool check_removal(const struct toml_value *before, const struct toml_value *removed,
+                          const char *text, size_t length, const char *file, GError **error)
+{
+    struct toml_value *after = parse(text, length, file, NULL);
+    bool good = after && after->as.children.count + 1 == before->as.children.count;
+    size_t at = 0;
     for (size_t i = 0; good && i < before->as.children.count; i++) {
         const struct toml_value *section = before->as.children.items[i];
-        const struct toml_value *kept = toml_find(after, section->key);
-        good = strcmp(section->key, name) == 0 ||
-               (kept && kept->type == section->type &&
-                (kept->type != TOML_TABLE ||
-                 kept->as.children.count == section->as.children.count));
+        good = section == removed || toml_equal(section, after->as.children.items[at++]);
     }
     toml_free(after);
     if (!good) {
-        g_clear_error(error);
-        g_set_error(error, CONFIG_ERROR, ERROR_INVALID,
-                    "%s: the section \"%s\" is not written as one piece; remove it with an editor", file,
-                    name);
+        g_autofree char *name = text_escape(removed->key);
+        g_set_error(
+            error, CONFIG_ERROR, ERROR_INVALID,
+            "%s:%u: the section \"%s\" is not written as one piece; remove it with an editor", file,
+            removed->key_line, name);
     }
     return good;
+}
+
+/* The text without what lies between two offsets. */
+static GString *cut(const char *text, size_t length, size_t begin, size_t end)
+{
+    GString *out = g_string_new_len(text, (gssize)begin);
+    g_string_append_len(out, text + end, (gssize)(length - end));
+    bool was_last = end == length;
+    /* The blank line that stood before the last section goes with it. */
+    if (was_last && g_str_has_suffix(out->str, "\n\r\n")) {
+        g_string_truncate(out, out->len - 2);
+    } else if (was_last && g_str_has_suffix(out->str, "\n\n")) {
+        g_string_truncate(out, out->len - 1);
+    }
+    return out;
 }
 
 char *edit_remove_section(const char *text, size_t length, const char *file, const char *name,
@@ -165,28 +247,20 @@ char *edit_remove_section(const char *text, size_t length, const char *file, con
     }
     const struct toml_value *section = toml_find(root, name);
     if (!section) {
-        g_set_error(error, CONFIG_ERROR, ERROR_NOT_FOUND, "%s has no repository \"%s\"", file, name);
+        g_autofree char *shown = text_escape(name);
+        g_set_error(error, CONFIG_ERROR, ERROR_NOT_FOUND, "%s has no repository \"%s\"", file,
+                    shown);
         toml_free(root);
         return NULL;
     }
     size_t begin = offset_of_line(text, length, section->key_line);
-    unsigned next = next_section_line(root, section, text, length);
-    size_t end = next ? offset_of_line(text, length, next) : length;
-    GString *out = g_string_new_len(text, (gssize)begin);
-    g_string_append_len(out, text + end, (gssize)(length - end));
-    if (!next) {
-        /* The blank line that stood before the last section goes with it. */
-        while (out->len > 1 && (g_str_has_suffix(out->str, "\n\n") || g_str_has_suffix(out->str, "\r\n\r\n"))) {
-            g_string_truncate(out, out->len - (g_str_has_suffix(out->str, "\r\n") ? 2 : 1));
-        }
-    }
-    bool good = check_removal(root, out->str, out->len, file, name, error);
+    unsigned next = find_next_line(root, section);
+    size_t end =
+        next ? skip_comments_above(text, begin, offset_of_line(text, length, next)) : length;
+    GString *out = cut(text, length, begin, end);
+    bool good = check_removal(root, section, out->str, out->len, file, error);
     toml_free(root);
-    if (!good) {
-        g_string_free(out, TRUE);
-        return NULL;
-    }
-    return g_string_free(out, FALSE);
+    return g_string_free(out, !good);
 }
 
 char *edit_name_from_url(const char *url)
@@ -197,10 +271,15 @@ char *edit_name_from_url(const char *url)
         trimmed[--length] = '\0';
     }
     if (g_str_has_suffix(trimmed, ".git")) {
-        trimmed[length - 4] = '\0';
+        length -= 4;
+        trimmed[length] = '\0';
     }
-    const char *slash = strrchr(trimmed, '/');
-    const char *colon = strrchr(trimmed, ':');
-    const char *begin = slash > colon ? slash : colon;
-    return g_strdup(begin ? begin + 1 : trimmed);
+    /* A repository's own directory, /srv/app/.git, is named by the one that holds it. */
+    while (length > 0 && trimmed[length - 1] == '/') {
+        trimmed[--length] = '\0';
+    }
+    while (length > 0 && trimmed[length - 1] != '/' && trimmed[length - 1] != ':') {
+        length--;
+    }
+    return g_strdup(trimmed + length);
 }

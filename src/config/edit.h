@@ -9,10 +9,10 @@
 #include <stddef.h>
 
 struct edit_section {
-    const char *name;          /* quoted as TOML needs it */
+    const char *name; /* quoted as TOML needs it */
     const char *path;
     const char *target_branch;
-    const char *ssh_key_path;  /* or NULL */
+    const char *ssh_key_path; /* or NULL */
 };
 
 /* The text with a new section at its end. ERROR_INVALID for a name that exists or text that is not
@@ -20,12 +20,13 @@ struct edit_section {
 char *edit_add_section(const char *text, size_t length, const char *file,
                        const struct edit_section *section, GError **error);
 
-/* The text without the section and its sub-tables. ERROR_NOT_FOUND when there is none. The result is
- * parsed again and must hold exactly the other sections. Free with g_free(). */
+/* The text without the section and its sub-tables. ERROR_NOT_FOUND when there is none. The result
+ * is parsed again and must hold exactly the other sections. Free with g_free(). */
 char *edit_remove_section(const char *text, size_t length, const char *file, const char *name,
                           GError **error);
 
-/* A name for a repository from its URL: the last path component without ".git". Free with g_free(). */
+/* A name for a repository from its URL: the last path component without ".git". Free with g_free().
+ */
 char *edit_name_from_url(const char *url);
 
 #endif

@@ -1,4 +1,5 @@
-/* A section as JSON, for phantom_ci-job: every field of the table of keys, under the name of its key. */
+/* A section as JSON, for phantom_ci-job: every field of the table of keys, under the name of its
+ * key. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

@@ -77,8 +77,9 @@ static bool check_path(const char *text, char **why)
         return refuse(why, "HOME is not set to an absolute path, so that ~/ means nothing");
     }
     if (is_relative_path(expanded)) {
-        return refuse(why, "it is a relative path; write a URL, an absolute path, or one that begins "
-                           "with ~/");
+        return refuse(why,
+                      "it is a relative path; write a URL, an absolute path, or one that begins "
+                      "with ~/");
     }
     return ask(url_check, expanded, why);
 }
@@ -137,7 +138,8 @@ static bool check_executor(const char *text, char **why)
         (g_str_has_prefix(text, "podman:") && text[strlen("podman:")])) {
         return true;
     }
-    *why = g_strdup_printf("it must be \"local\", \"podman:IMAGE\" or \"slurm\", found \"%s\"", text);
+    *why =
+        g_strdup_printf("it must be \"local\", \"podman:IMAGE\" or \"slurm\", found \"%s\"", text);
     return false;
 }
 
@@ -153,60 +155,55 @@ static const char *const notify_choices[] = {"none", "all", "failures", "changes
 
 #define DAY_MS 86400000LL
 
-/* clang-format off */
-#define BUILT_KEYS                                                                                     \
-    {"target_branch", SCHEMA_STRING_LIST, FIELD(target_branches), .check = check_target,               \
-     .empty_array = "it is an empty list; write \"\" to run every branch"},                            \
-    {"branch_exclusions", SCHEMA_COMMA_LIST, FIELD(branch_exclusions), .check = check_exclusion},      \
-    {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},                    \
-    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},          \
-    {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},                                   \
-    {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},                                           \
-    {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},                          \
-    {"log_cap", SCHEMA_SIZE, FIELD(log_cap_bytes), 65536},                                             \
-    {"priority", SCHEMA_INTEGER, FIELD(priority), -1000, 1000},                                        \
-    {"on_push", SCHEMA_CHOICE, FIELD(on_push), .choices = push_choices},                               \
-    {"on_rewind", SCHEMA_CHOICE, FIELD(on_rewind), .choices = rewind_choices},                         \
-    {"on_interrupt", SCHEMA_CHOICE, FIELD(on_interrupt), .choices = interrupt_choices},                \
-    {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},                                                 \
-    {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},                                    \
-    {"env", SCHEMA_ENVIRONMENT, FIELD(env)}
-
-#define DEFAULT_ONLY_KEYS                                                                              \
-    {"sandbox", SCHEMA_CHOICE, .choices = sandbox_choices, .state = SCHEMA_DEFAULT_ONLY},              \
-    {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,                  \
-     .state = SCHEMA_DEFAULT_ONLY},                                                                    \
-    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},   \
-    {"notify", SCHEMA_CHOICE, .choices = notify_choices, .state = SCHEMA_DEFAULT_ONLY},                \
-    {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY}
-
-#define LATER_KEYS                                                                                     \
-    {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},                 \
-    {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},                                  \
-    {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},            \
-    {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},                      \
-    {"allowed_signers", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},               \
-    {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},                                                    \
-    {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},                                                   \
-    {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},                                               \
-    {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},                                             \
-    {"allowed_gpg_keys", SCHEMA_ANY, .state = SCHEMA_LATER},                                           \
-    {"verify", SCHEMA_ANY, .state = SCHEMA_LATER},                                                     \
-    {"strict_signatures", SCHEMA_ANY, .state = SCHEMA_LATER},                                          \
-    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},                                              \
-    {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},                                                      \
-    {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},                                              \
-    {"target_tags", SCHEMA_ANY, .state = SCHEMA_LATER},                                                \
-    {"schedule", SCHEMA_ANY, .state = SCHEMA_LATER},                                                   \
-    {"paths", SCHEMA_ANY, .state = SCHEMA_LATER},                                                      \
-    {"skip_ci", SCHEMA_ANY, .state = SCHEMA_LATER}
-/* clang-format on */
-
+/* `path` is the first: the rest are the keys of [defaults]. */
 const struct schema_key repo_section_keys[] = {
-    {"path", SCHEMA_STRING, FIELD(url), .check = check_path}, BUILT_KEYS, DEFAULT_ONLY_KEYS, LATER_KEYS,
-    {NULL}};
+    {"path", SCHEMA_STRING, FIELD(url), .check = check_path},
+    {"target_branch", SCHEMA_STRING_LIST, FIELD(target_branches), .check = check_target,
+     .empty_array = "it is an empty list; write \"\" to run every branch"},
+    {"branch_exclusions", SCHEMA_COMMA_LIST, FIELD(branch_exclusions), .check = check_exclusion},
+    {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},
+    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},
+    {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},
+    {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},
+    {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},
+    {"log_cap", SCHEMA_SIZE, FIELD(log_cap_bytes), 65536},
+    {"priority", SCHEMA_INTEGER, FIELD(priority), -1000, 1000},
+    {"on_push", SCHEMA_CHOICE, FIELD(on_push), .choices = push_choices},
+    {"on_rewind", SCHEMA_CHOICE, FIELD(on_rewind), .choices = rewind_choices},
+    {"on_interrupt", SCHEMA_CHOICE, FIELD(on_interrupt), .choices = interrupt_choices},
+    {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},
+    {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},
+    {"env", SCHEMA_ENVIRONMENT, FIELD(env)},
 
-const struct schema_key repo_default_keys[] = {BUILT_KEYS, DEFAULT_ONLY_KEYS, LATER_KEYS, {NULL}};
+    {"sandbox", SCHEMA_CHOICE, .choices = sandbox_choices, .state = SCHEMA_DEFAULT_ONLY},
+    {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
+     .state = SCHEMA_DEFAULT_ONLY},
+    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
+    {"notify", SCHEMA_CHOICE, .choices = notify_choices, .state = SCHEMA_DEFAULT_ONLY},
+    {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY},
+
+    {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},
+    {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
+    {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
+    {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
+    {"allowed_signers", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
+    {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"allowed_gpg_keys", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"verify", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"strict_signatures", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"target_tags", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"schedule", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"paths", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {"skip_ci", SCHEMA_ANY, .state = SCHEMA_LATER},
+    {NULL},
+};
+const struct schema_key *const repo_default_keys = repo_section_keys + 1;
 
 struct repo_config *repo_section_new(void)
 {
@@ -256,25 +253,36 @@ bool repo_section_name_is_valid(const char *name, size_t length)
            !strchr(name, '/') && g_utf8_validate(name, -1, NULL) && !has_control_character(name);
 }
 
-struct repo_config *repo_section_read(const struct toml_value *section, const struct repo_config *defaults,
-                                      const char *file, struct diagnostics *diagnostics)
+static void check_name(const struct toml_value *section, const char *file,
+                       struct diagnostics *diagnostics)
+{
+    if (!repo_section_name_is_valid(section->key, section->key_length)) {
+        g_autoptr(GString) shown = g_string_new(NULL);
+        text_append_escaped(shown, section->key, section->key_length, TEXT_ONE_LINE);
+        diagnostics_add(
+            diagnostics, file, section->key_line, section->key_column,
+            "\"%s\" can't name a repository: 1 to %d bytes, no '/', no control characters, no "
+            "'-' in front",
+            shown->str, NAME_MAX_BYTES);
+    }
+}
+
+struct repo_config *repo_section_read(const struct toml_value *section,
+                                      const struct repo_config *defaults, const char *file,
+                                      struct diagnostics *diagnostics)
 {
     unsigned before = diagnostics->items->len + diagnostics->dropped;
     struct repo_config *repo = repo_section_copy(defaults);
     g_free(repo->name);
     repo->name = g_strdup(section->key);
     repo->line = section->key_line;
-    if (!repo_section_name_is_valid(section->key, section->key_length)) {
-        diagnostics_add(diagnostics, file, section->key_line, section->key_column,
-                        "\"%s\" can't name a repository: 1 to %d bytes, no '/', no control characters, no "
-                        "'-' in front",
-                        section->key, NAME_MAX_BYTES);
-    }
+    check_name(section, file, diagnostics);
     schema_read(repo_section_keys, section, file, repo, diagnostics);
     if (!toml_find(section, "path")) {
-        diagnostics_add(diagnostics, file, section->key_line, section->key_column,
-                        "section \"%s\" has no \"path\": the URL or absolute path of the repository",
-                        section->key);
+        diagnostics_add(
+            diagnostics, file, section->key_line, section->key_column,
+            "section \"%s\" has no \"path\": the URL or absolute path of the repository",
+            section->key);
     }
     expand_home_in_place(&repo->url);
     expand_home_in_place(&repo->ssh_key_path);

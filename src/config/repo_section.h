@@ -7,9 +7,10 @@
 
 /* All keys; for [defaults] of config.toml the same without `path`. */
 extern const struct schema_key repo_section_keys[];
-extern const struct schema_key repo_default_keys[];
+extern const struct schema_key *const repo_default_keys;
 
-/* True when `name` can head a section: 1 to 100 bytes, no '/', no control characters, no '-' in front. */
+/* True when `name` can head a section: 1 to 100 bytes, no '/', no control characters, no '-' in
+ * front. */
 bool repo_section_name_is_valid(const char *name, size_t length);
 
 /* A section with the built-in defaults. */
@@ -17,7 +18,8 @@ struct repo_config *repo_section_new(void);
 struct repo_config *repo_section_copy(const struct repo_config *section);
 
 /* Reads one section over `defaults`. NULL when it has an error. */
-struct repo_config *repo_section_read(const struct toml_value *section, const struct repo_config *defaults,
-                                      const char *file, struct diagnostics *diagnostics);
+struct repo_config *repo_section_read(const struct toml_value *section,
+                                      const struct repo_config *defaults, const char *file,
+                                      struct diagnostics *diagnostics);
 
 #endif

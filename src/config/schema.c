@@ -14,7 +14,8 @@ struct reading {
     struct diagnostics *diagnostics;
 };
 
-static bool complain(const struct reading *reading, const struct toml_value *at, const char *expected)
+static bool complain(const struct reading *reading, const struct toml_value *at,
+                     const char *expected)
 {
     diagnostics_add(reading->diagnostics, reading->file, at->line, at->column,
                     "\"%s\" must be %s, found %s", reading->key->name, expected,
@@ -22,7 +23,8 @@ static bool complain(const struct reading *reading, const struct toml_value *at,
     return false;
 }
 
-static bool complain_text(const struct reading *reading, const struct toml_value *at, const char *why)
+static bool complain_text(const struct reading *reading, const struct toml_value *at,
+                          const char *why)
 {
     diagnostics_add(reading->diagnostics, reading->file, at->line, at->column, "\"%s\": %s",
                     reading->key->name, why);
@@ -35,7 +37,8 @@ bool schema_check_text(const struct toml_value *value, const char *what, const c
     if (strlen(value->as.string.bytes) == value->as.string.length) {
         return true;
     }
-    diagnostics_add(diagnostics, file, value->line, value->column, "%s holds a NUL character", what);
+    diagnostics_add(diagnostics, file, value->line, value->column, "%s holds a NUL character",
+                    what);
     return false;
 }
 
@@ -43,7 +46,8 @@ bool schema_check_text(const struct toml_value *value, const char *what, const c
 static bool check_text(const struct reading *reading, const struct toml_value *at, const char *text)
 {
     g_autofree char *why = NULL;
-    return !reading->key->check || reading->key->check(text, &why) || complain_text(reading, at, why);
+    return !reading->key->check || reading->key->check(text, &why) ||
+           complain_text(reading, at, why);
 }
 
 static bool is_plain_string(const struct reading *reading, const struct toml_value *value)
@@ -111,9 +115,9 @@ static bool check_bounds(const struct reading *reading, int64_t number)
     g_autofree char *found = reading->value->type == TOML_STRING
                                  ? g_strdup_printf("\"%s\"", reading->value->as.string.bytes)
                                  : g_strdup_printf("%" G_GINT64_FORMAT, number);
-    diagnostics_add(reading->diagnostics, reading->file, reading->value->line, reading->value->column,
-                    "\"%s\" must be at %s %s, found %s", key->name, is_low ? "least" : "most", limit,
-                    found);
+    diagnostics_add(reading->diagnostics, reading->file, reading->value->line,
+                    reading->value->column, "\"%s\" must be at %s %s, found %s", key->name,
+                    is_low ? "least" : "most", limit, found);
     return false;
 }
 
@@ -344,15 +348,15 @@ static void read_unavailable(const struct reading *reading)
         return;
     }
     const char *only = key->choices && key->state == SCHEMA_DEFAULT_ONLY ? key->choices[0] : NULL;
-    diagnostics_add(reading->diagnostics, reading->file, reading->value->key_line,
-                    reading->value->key_column,
-                    "\"%s%s%s\" is not available in this version of phantom_ci; %s%s%sremove the line",
-                    key->name, only ? " = " : "", only ? reading->value->as.string.bytes : "",
-                    only ? "write \"" : "", only ? only : "", only ? "\" or " : "");
+    diagnostics_add(
+        reading->diagnostics, reading->file, reading->value->key_line, reading->value->key_column,
+        "\"%s%s%s\" is not available in this version of phantom_ci; %s%s%sremove the line",
+        key->name, only ? " = " : "", only ? reading->value->as.string.bytes : "",
+        only ? "write \"" : "", only ? only : "", only ? "\" or " : "");
 }
 
-static void report_unknown(const struct schema_key *keys, const struct toml_value *value, const char *file,
-                           struct diagnostics *diagnostics)
+static void report_unknown(const struct schema_key *keys, const struct toml_value *value,
+                           const char *file, struct diagnostics *diagnostics)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     g_autoptr(GString) shown = g_string_new(NULL);
@@ -367,8 +371,10 @@ static void report_unknown(const struct schema_key *keys, const struct toml_valu
                     nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
-/* The key of the table with the name of this value; the one at the end, without a name, when there is none. */
-static const struct schema_key *find_key(const struct schema_key *keys, const struct toml_value *value)
+/* The key of the table with the name of this value; the one at the end, without a name, when there
+ * is none. */
+static const struct schema_key *find_key(const struct schema_key *keys,
+                                         const struct toml_value *value)
 {
     while (keys->name && (strlen(keys->name) != value->key_length ||
                           memcmp(keys->name, value->key, value->key_length) != 0)) {
@@ -413,9 +419,12 @@ void schema_release(const struct schema_key *keys, void *target)
 void schema_copy(const struct schema_key *keys, const void *source, void *target)
 {
     static const size_t sizes[] = {
-        [SCHEMA_INTEGER] = sizeof(int),      [SCHEMA_UNSIGNED] = sizeof(unsigned),
-        [SCHEMA_BOOLEAN] = sizeof(bool),     [SCHEMA_DURATION] = sizeof(int64_t),
-        [SCHEMA_SIZE] = sizeof(int64_t),     [SCHEMA_CHOICE] = sizeof(int),
+        [SCHEMA_INTEGER] = sizeof(int),
+        [SCHEMA_UNSIGNED] = sizeof(unsigned),
+        [SCHEMA_BOOLEAN] = sizeof(bool),
+        [SCHEMA_DURATION] = sizeof(int64_t),
+        [SCHEMA_SIZE] = sizeof(int64_t),
+        [SCHEMA_CHOICE] = sizeof(int),
         [SCHEMA_ANY] = 0,
     };
     for (; keys->name; keys++) {

@@ -1,6 +1,7 @@
 /*
- * A table of TOML keys as data: what each key is called, what it accepts and where its value goes. schema_read()
- * checks a table against it, reports everything that does not fit, and fills the struct.
+ * A table of TOML keys as data: what each key is called, what it accepts and where its value goes.
+ * schema_read() checks a table against it, reports everything that does not fit, and fills the
+ * struct.
  */
 #ifndef PHANTOM_CI_CONFIG_SCHEMA_H
 #define PHANTOM_CI_CONFIG_SCHEMA_H
@@ -13,25 +14,25 @@
 #include "config/toml.h"
 
 enum schema_type {
-    SCHEMA_STRING,        /* char * */
-    SCHEMA_INTEGER,       /* int, from minimum to maximum */
-    SCHEMA_UNSIGNED,      /* unsigned, from minimum to maximum */
-    SCHEMA_BOOLEAN,       /* bool */
-    SCHEMA_DURATION,      /* int64_t milliseconds, from minimum */
-    SCHEMA_SIZE,          /* int64_t bytes, from minimum; a string or an integer */
-    SCHEMA_CHOICE,        /* an enum stored as int; `choices` in the order of its values */
-    SCHEMA_STRING_LIST,   /* char **: an array of strings, or one string; "" is the empty list */
-    SCHEMA_COMMA_LIST,    /* char **: an array of strings, or one string with commas */
-    SCHEMA_ENVIRONMENT,   /* char ** of "K=V": a table of strings, integers and booleans */
-    SCHEMA_ANY,           /* accepted as it is, not stored: read elsewhere */
+    SCHEMA_STRING,      /* char * */
+    SCHEMA_INTEGER,     /* int, from minimum to maximum */
+    SCHEMA_UNSIGNED,    /* unsigned, from minimum to maximum */
+    SCHEMA_BOOLEAN,     /* bool */
+    SCHEMA_DURATION,    /* int64_t milliseconds, from minimum */
+    SCHEMA_SIZE,        /* int64_t bytes, from minimum; a string or an integer */
+    SCHEMA_CHOICE,      /* an enum stored as int; `choices` in the order of its values */
+    SCHEMA_STRING_LIST, /* char **: an array of strings, or one string; "" is the empty list */
+    SCHEMA_COMMA_LIST,  /* char **: an array of strings, or one string with commas */
+    SCHEMA_ENVIRONMENT, /* char ** of "K=V": a table of strings, integers and booleans */
+    SCHEMA_ANY,         /* accepted as it is, not stored: read elsewhere */
 };
 
-/* Keys of features that this version does not have are known: their type and value are checked, then they are
- * refused, so that nobody believes in a limit that is not enforced. */
+/* Keys of features that this version does not have are known: their type and value are checked,
+ * then they are refused, so that nobody believes in a limit that is not enforced. */
 enum schema_state {
     SCHEMA_BUILT,
-    SCHEMA_DEFAULT_ONLY, /* refused but for the value that is in force anyway: the first of `choices`, or, for
-                          * a boolean, `minimum` != 0 */
+    SCHEMA_DEFAULT_ONLY, /* refused but for the value that is in force anyway: the first of
+                          * `choices`, or, for a boolean, `minimum` != 0 */
     SCHEMA_LATER,        /* refused whatever the value */
 };
 
@@ -43,11 +44,13 @@ struct schema_key {
     const char *const *choices; /* NULL-terminated */
     enum schema_state state;
     const char *empty_array; /* why an array without elements is refused; NULL = it is not */
-    /* A further check of a string or of each string of a list; false with `why` (freed by the schema) set. */
+    /* A further check of a string or of each string of a list; false with `why` (freed by the
+     * schema) set. */
     bool (*check)(const char *text, char **why);
 };
 
-/* `keys` ends with a NULL name. Keys that are absent leave their field alone, as do values that are refused. */
+/* `keys` ends with a NULL name. Keys that are absent leave their field alone, as do values that are
+ * refused. */
 void schema_read(const struct schema_key *keys, const struct toml_value *table, const char *file,
                  void *target, struct diagnostics *diagnostics);
 

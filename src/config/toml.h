@@ -1,6 +1,7 @@
 /*
- * TOML 1.0 documents as a plain C tree with the position of every key and value. The parser is toml++
- * (https://marzer.github.io/tomlplusplus/), behind toml_shim.cpp, which lets no exception out.
+ * TOML 1.0 documents as a plain C tree with the position of every key and value. The parser is
+ * toml++ (https://marzer.github.io/tomlplusplus/), behind toml_shim.cpp, which lets no exception
+ * out.
  */
 #ifndef PHANTOM_CI_CONFIG_TOML_H
 #define PHANTOM_CI_CONFIG_TOML_H
@@ -13,7 +14,15 @@
 extern "C" {
 #endif
 
-enum toml_type { TOML_TABLE, TOML_ARRAY, TOML_STRING, TOML_INTEGER, TOML_FLOAT, TOML_BOOLEAN, TOML_DATE };
+enum toml_type {
+    TOML_TABLE,
+    TOML_ARRAY,
+    TOML_STRING,
+    TOML_INTEGER,
+    TOML_FLOAT,
+    TOML_BOOLEAN,
+    TOML_DATE
+};
 
 struct toml_value {
     enum toml_type type;
@@ -46,6 +55,11 @@ struct toml_value *toml_parse(const char *bytes, size_t length, struct toml_erro
 void toml_free(struct toml_value *root);
 
 const struct toml_value *toml_find(const struct toml_value *table, const char *key);
+
+/* True when both hold the same keys and values in the same order; positions do not count, of dates
+ * only the type does. */
+bool toml_equal(const struct toml_value *left, const struct toml_value *right);
+
 const char *toml_type_name(enum toml_type type); /* "a string", "a table", ... */
 
 #ifdef __cplusplus

@@ -19,7 +19,8 @@ static bool refuse(struct toml_error *error, const char *bytes, const char *at, 
     return false;
 }
 
-/* The end of a string that begins at `at` with a quote (TOML 1.0, "String"); broken ones end with their line. */
+/* The end of a string that begins at `at` with a quote (TOML 1.0, "String"); broken ones end with
+ * their line. */
 static const char *skip_string(const char *at, const char *end)
 {
     char quote = *at;

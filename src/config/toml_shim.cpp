@@ -1,4 +1,5 @@
-// TOML by toml++ as a plain C tree; see toml.h. The only C++ of the project, and no exception leaves it.
+// TOML by toml++ as a plain C tree; see toml.h. The only C++ of the project, and no exception
+// leaves it.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -12,9 +13,11 @@
 #include "config/toml.h"
 #include "config/toml_scan.h"
 
-namespace {
+namespace
+{
 
-// Bounded recursion: toml++ refuses values nested deeper than 256 (TOML_MAX_NESTED_VALUES), toml_scan() long keys.
+// Bounded recursion: toml++ refuses values nested deeper than 256 (TOML_MAX_NESTED_VALUES),
+// toml_scan() long keys.
 toml_value *convert(const toml::node &node);
 
 char *copy(std::string_view text)
@@ -64,13 +67,20 @@ struct item_list {
 
 struct value_owner {
     toml_value *value;
-    ~value_owner() { toml_free(value); }
-    toml_value *release() { return std::exchange(value, nullptr); }
+    ~value_owner()
+    {
+        toml_free(value);
+    }
+    toml_value *release()
+    {
+        return std::exchange(value, nullptr);
+    }
 };
 
 bool comes_before(const toml_value *left, const toml_value *right)
 {
-    return std::pair(left->key_line, left->key_column) < std::pair(right->key_line, right->key_column);
+    return std::pair(left->key_line, left->key_column) <
+           std::pair(right->key_line, right->key_column);
 }
 
 toml_value *convert_table(const toml::table &table)

@@ -5,7 +5,7 @@
 #include "config/schema.h"
 #include "config/toml.h"
 
-enum { STEP_NUMBER_MAX = 2147483647 };
+#define STEP_NUMBER_MAX 2147483648U
 
 struct parsing {
     const char *file;
@@ -54,7 +54,8 @@ static char **copy_words(const struct parsing *parsing, const struct toml_value 
         const struct toml_value *word = run->as.children.items[i];
         if (word->type != TOML_STRING) {
             diagnostics_add(parsing->diagnostics, parsing->file, word->line, word->column,
-                            "\"run\" must be an array of strings, found %s", toml_type_name(word->type));
+                            "\"run\" must be an array of strings, found %s",
+                            toml_type_name(word->type));
             good = false;
         } else if (!schema_check_text(word, "\"run\"", parsing->file, parsing->diagnostics)) {
             good = false;
@@ -91,27 +92,30 @@ static char **read_run(const struct parsing *parsing, const struct toml_value *r
     return argv;
 }
 
-static bool read_number(const struct parsing *parsing, const struct toml_value *table, guint64 *number)
+static bool read_number(const struct parsing *parsing, const struct toml_value *table,
+                        guint64 *number)
 {
     bool good = strlen(table->key) == table->key_length &&
                 strspn(table->key, "0123456789") == table->key_length &&
                 g_ascii_string_to_unsigned(table->key, 10, 0, STEP_NUMBER_MAX, number, NULL);
     if (!good) {
-        diagnostics_add(parsing->diagnostics, parsing->file, table->key_line, table->key_column,
-                        "\"%s\" is not the number of a step; steps are tables [0], [1], ... up to %d",
-                        table->key, STEP_NUMBER_MAX);
+        diagnostics_add(
+            parsing->diagnostics, parsing->file, table->key_line, table->key_column,
+            "\"%s\" is not the number of a step; steps are tables [0], [1], ... up to [%u]",
+            table->key, STEP_NUMBER_MAX);
     }
     return good;
 }
 
-static bool note_number(const struct parsing *parsing, const struct toml_value *table, guint64 number)
+static bool note_number(const struct parsing *parsing, const struct toml_value *table,
+                        guint64 number)
 {
-    unsigned earlier = GPOINTER_TO_UINT(
-        g_hash_table_lookup(parsing->lines, GUINT_TO_POINTER((unsigned)number)));
+    unsigned earlier =
+        GPOINTER_TO_UINT(g_hash_table_lookup(parsing->lines, GUINT_TO_POINTER((unsigned)number)));
     if (earlier) {
         diagnostics_add(parsing->diagnostics, parsing->file, table->key_line, table->key_column,
-                        "step %" G_GUINT64_FORMAT " stands here again; it is in line %u already", number,
-                        earlier - 1);
+                        "step %" G_GUINT64_FORMAT " stands here again; it is in line %u already",
+                        number, earlier - 1);
         return false;
     }
     g_hash_table_insert(parsing->lines, GUINT_TO_POINTER((unsigned)number),
@@ -124,10 +128,11 @@ static void read_step(const struct parsing *parsing, const struct toml_value *ta
     static const struct schema_key keys[] = {{"run", .type = SCHEMA_ANY}, {NULL}};
     guint64 number = 0;
     if (table->type != TOML_TABLE) {
-        diagnostics_add(parsing->diagnostics, parsing->file, table->key_line, table->key_column,
-                        "\"%s\" stands outside of a step; a workflow is made of tables [0], [1], ... with "
-                        "the key \"run\"",
-                        table->key);
+        diagnostics_add(
+            parsing->diagnostics, parsing->file, table->key_line, table->key_column,
+            "\"%s\" stands outside of a step; a workflow is made of tables [0], [1], ... with "
+            "the key \"run\"",
+            table->key);
         return;
     }
     bool good = read_number(parsing, table, &number) && note_number(parsing, table, number);
@@ -160,8 +165,9 @@ static int compare_steps(const void *left, const void *right)
 static void read_steps(const struct parsing *parsing, const struct toml_value *root)
 {
     if (root->as.children.count == 0) {
-        diagnostics_add(parsing->diagnostics, parsing->file, 0, 0,
-                        "the workflow has no steps; write for example: [0] and below it: run = \"make\"");
+        diagnostics_add(
+            parsing->diagnostics, parsing->file, 0, 0,
+            "the workflow has no steps; write for example: [0] and below it: run = \"make\"");
     } else if (root->as.children.count > WORKFLOW_MAX_STEPS) {
         diagnostics_add(parsing->diagnostics, parsing->file, 0, 0, "more than %d steps",
                         WORKFLOW_MAX_STEPS);

@@ -3,8 +3,9 @@
  * Bytes in, struct or diagnostics out; no I/O.
  *
  * `run` is a string, split into words by the quoting rules of a POSIX shell without any expansion
- * (g_shell_parse_argv(): an unquoted newline separates words like a blank, and a '#' at the beginning of a
- * word begins a comment that ends with the line), or an array of strings, taken as they are.
+ * (g_shell_parse_argv(): an unquoted newline separates words like a blank, and a '#' at the
+ * beginning of a word begins a comment that ends with the line), or an array of strings, taken as
+ * they are.
  */
 #ifndef PHANTOM_CI_CONFIG_WORKFLOW_H
 #define PHANTOM_CI_CONFIG_WORKFLOW_H
@@ -33,7 +34,8 @@ struct workflow *workflow_parse(const char *bytes, size_t length, const char *fi
                                 struct diagnostics *diagnostics);
 void workflow_free(struct workflow *workflow);
 
-/* "workflow/feature/x.toml"; NULL when the branch name cannot name a path below workflow/ (a component
+/* "workflow/feature/x.toml"; NULL when the branch name cannot name a path below workflow/ (a
+ * component
  * "." or "..", an empty one). Free with g_free(). */
 char *workflow_path_for_branch(const char *branch);
 

@@ -26,8 +26,8 @@
 #include "store/store.h"
 
 enum {
-    RELOAD_DELAY_MS = 100,      /* an editor writes a file in several steps */
-    KILL_PATIENCE_MS = 60000,   /* how long jobs that were told to end are waited for */
+    RELOAD_DELAY_MS = 100,    /* an editor writes a file in several steps */
+    KILL_PATIENCE_MS = 60000, /* how long jobs that were told to end are waited for */
     WATCHDOG_LATENESS_MS = 60000,
 };
 
@@ -46,7 +46,7 @@ struct daemon {
     GHashTable *look_states; /* repo -> struct look_status * */
     GArray *pollfds;
     bool jobs_to_start;
-    int64_t reload_due_ms;   /* INT64_MAX = no */
+    int64_t reload_due_ms; /* INT64_MAX = no */
     int64_t watchdog_ms, watchdog_due_ms;
     bool draining, killing;
     int64_t drain_deadline_ms;
@@ -133,8 +133,8 @@ static void open_look_status(struct daemon *daemon)
     g_clear_pointer(&daemon->look_states, g_hash_table_unref);
     daemon->look_states = look_status_read(path, NULL);
     if (!daemon->look_states) {
-        daemon->look_states = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-                                                    (GDestroyNotify)look_status_free);
+        daemon->look_states =
+            g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)look_status_free);
     }
 }
 

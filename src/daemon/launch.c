@@ -19,7 +19,8 @@ int launch_take_lock(const struct paths *paths, int64_t job, GError **error)
     return lock_take(path, LOCK_EXCLUSIVE, error);
 }
 
-/* phantom_ci-job: where PHANTOM_CI_LIBEXEC_DIR says, beside this executable (a build tree), or where it was installed. */
+/* phantom_ci-job: where PHANTOM_CI_LIBEXEC_DIR says, beside this executable (a build tree), or
+ * where it was installed. */
 static char *find_job_executable(GError **error)
 {
     g_autoptr(GPtrArray) candidates = g_ptr_array_new_with_free_func(g_free);
@@ -32,7 +33,8 @@ static char *find_job_executable(GError **error)
         if (beside) {
             g_ptr_array_add(candidates, g_build_filename(beside, "phantom_ci-job", NULL));
         }
-        g_ptr_array_add(candidates, g_build_filename(PHANTOM_CI_LIBEXECDIR, "phantom_ci-job", NULL));
+        g_ptr_array_add(candidates,
+                        g_build_filename(PHANTOM_CI_LIBEXECDIR, "phantom_ci-job", NULL));
     }
     for (unsigned i = 0; i < candidates->len; i++) {
         const char *path = g_ptr_array_index(candidates, i);
@@ -47,16 +49,42 @@ static char *find_job_executable(GError **error)
     return NULL;
 }
 
-/* What git, ssh and the steps may learn of this process's environment; everything else stays here. */
+/* What git, ssh and the steps may learn of this process's environment; everything else stays here.
+ */
 static char **make_environment(void)
 {
     static const char *const allowed[] = {
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SSH_AUTH_SOCK",
-        "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE",
-        "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY",
-        "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "JOURNAL_STREAM", "TERM", "NO_COLOR",
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "SSH_AUTH_SOCK",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+        "GIT_SSL_CAINFO",
+        "GIT_SSL_CAPATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+        "JOURNAL_STREAM",
+        "TERM",
+        "NO_COLOR",
 #ifdef PHANTOM_CI_FAULTS
-        "PHANTOM_CI_FAULT", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE",
+        "ASAN_OPTIONS",
+        "UBSAN_OPTIONS",
+        "LSAN_OPTIONS",
+        "LLVM_PROFILE_FILE",
 #endif
     };
     GPtrArray *environment = g_ptr_array_new();
@@ -66,6 +94,12 @@ static char **make_environment(void)
             g_ptr_array_add(environment, g_strdup_printf("%s=%s", allowed[i], value));
         }
     }
+#ifdef PHANTOM_CI_FAULTS
+    const char *fault = g_getenv("PHANTOM_CI_FAULT_JOB");
+    if (fault) {
+        g_ptr_array_add(environment, g_strconcat("PHANTOM_CI_FAULT=", fault, NULL));
+    }
+#endif
     g_auto(GStrv) names = g_listenv();
     for (char **name = names; *name; name++) {
         if (g_str_has_prefix(*name, "LC_")) {
@@ -97,8 +131,8 @@ static int write_section(const struct paths *paths, const struct repo_config *re
     return g_steal_fd(&fd);
 }
 
-pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job, int lock_fd,
-                 enum launch_output output, GError **error)
+pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job,
+                 int lock_fd, enum launch_output output, GError **error)
 {
     static const char *const outputs[] = {[LAUNCH_OUTPUT_PREFIXED] = "prefixed",
                                           [LAUNCH_OUTPUT_PLAIN] = "plain",
@@ -112,9 +146,9 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
         return -1;
     }
     g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job);
-    const char *const argv[] = {executable,    "--job",       id,           "--config-dir",
-                                paths->config, "--state-dir", paths->state, "--cache-dir",
-                                paths->cache,  "--output",    outputs[output], NULL};
+    const char *const argv[] = {
+        executable,   "--job",       id,           "--config-dir", paths->config,   "--state-dir",
+        paths->state, "--cache-dir", paths->cache, "--output",     outputs[output], NULL};
     g_auto(GStrv) environment = make_environment();
     struct spawn_options options = SPAWN_OPTIONS_INIT;
     options.argv = argv;

@@ -1,11 +1,13 @@
 /*
  * Starting phantom_ci-job for a queued job.
  *
- * 1. launch_take_lock() takes the job's lock: whoever holds it is the only one that may start the job.
- * 2. launch_job() spawns phantom_ci-job with that lock as descriptor 3, the section as JSON on descriptor 0
- *    (an unlinked file), and a minimal environment. It runs in a session of its own and survives its parent.
- * 3. The job itself turns queued into running (store_job_claim), so that a crash between the two steps
- *    leaves a queued job and nothing else.
+ * 1. launch_take_lock() takes the job's lock: whoever holds it is the only one that may start the
+ *    job.
+ * 2. launch_job() spawns phantom_ci-job with that lock as descriptor 3, the section as JSON on
+ *    descriptor 0 (an unlinked file), and a minimal environment. It runs in a session of its own
+ *    and survives its parent.
+ * 3. The job itself turns queued into running (store_job_claim), so that a crash between the two
+ *    steps leaves a queued job and nothing else.
  */
 #ifndef PHANTOM_CI_DAEMON_LAUNCH_H
 #define PHANTOM_CI_DAEMON_LAUNCH_H
@@ -22,8 +24,8 @@
 
 /* Exit codes of phantom_ci-job. */
 enum {
-    LAUNCH_EXIT_SUCCESS = 0, /* final state success */
-    LAUNCH_EXIT_NEGATIVE = 1, /* any other final state */
+    LAUNCH_EXIT_SUCCESS = 0,      /* final state success */
+    LAUNCH_EXIT_NEGATIVE = 1,     /* any other final state */
     LAUNCH_EXIT_NOT_CLAIMED = 75, /* not queued any more, or another job of its branch is running */
 };
 
@@ -36,12 +38,13 @@ enum launch_output {
     LAUNCH_OUTPUT_QUIET,    /* only in the log */
 };
 
-/* Returns the pid of phantom_ci-job's guard process, a child of the caller, or -1. Takes nothing over: the
- * caller closes its copy of lock_fd. */
-pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job, int lock_fd,
-                 enum launch_output output, GError **error);
+/* Returns the pid of phantom_ci-job's guard process, a child of the caller, or -1. Takes nothing
+ * over: the caller closes its copy of lock_fd. */
+pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job,
+                 int lock_fd, enum launch_output output, GError **error);
 
-/* Wakes a running job's process, so that it looks into the store for a stop. False when there is none. */
+/* Wakes a running job's process, so that it looks into the store for a stop. False when there is
+ * none. */
 bool launch_wake_job(const struct paths *paths, int64_t job);
 
 /* Wakes the daemon; false when none is running. */

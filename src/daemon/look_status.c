@@ -13,8 +13,8 @@
 #include "base/text.h"
 #include "daemon/launch.h"
 
-/* A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are the same number in a
- * record that was not read while it was being written. */
+/* A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are
+ * the same number in a record that was not read while it was being written. */
 enum { ERROR_MAX_BYTES = 400, FILE_MAX_BYTES = 64 * 1024 * 1024 };
 
 struct look_status_file {
@@ -40,9 +40,9 @@ static struct look_status *decode(const char *record)
     json_int_t begin = 0, end = 0, last_look = 0, last_ok = 0, next_look = 0, failures = 0;
     struct look_status *status = NULL;
     if (root &&
-        json_unpack(root, "{s:I,s:s,s:I,s:I,s:I,s:I,s?s,s:I}", "g", &begin, "repo", &repo, "last_look",
-                    &last_look, "last_ok", &last_ok, "next_look", &next_look, "failures", &failures,
-                    "error", &error, "h", &end) == 0 &&
+        json_unpack(root, "{s:I,s:s,s:I,s:I,s:I,s:I,s?s,s:I}", "g", &begin, "repo", &repo,
+                    "last_look", &last_look, "last_ok", &last_ok, "next_look", &next_look,
+                    "failures", &failures, "error", &error, "h", &end) == 0 &&
         begin == end) {
         status = g_new0(struct look_status, 1);
         status->repo = g_strdup(repo);
@@ -63,12 +63,11 @@ static char *encode(const struct look_status *status, unsigned generation)
         escaped[ERROR_MAX_BYTES] = '\0';
         *(char *)g_utf8_find_prev_char(escaped, escaped + ERROR_MAX_BYTES) = '\0';
     }
-    json_t *root = json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:s*,s:I}", "g", (json_int_t)generation, "repo",
-                             status->repo, "last_look", (json_int_t)status->last_look_ms, "last_ok",
-                             (json_int_t)status->last_ok_ms, "next_look",
-                             (json_int_t)status->next_look_ms, "failures",
-                             (json_int_t)status->failures, "error", escaped, "h",
-                             (json_int_t)generation);
+    json_t *root = json_pack(
+        "{s:I,s:s,s:I,s:I,s:I,s:I,s:s*,s:I}", "g", (json_int_t)generation, "repo", status->repo,
+        "last_look", (json_int_t)status->last_look_ms, "last_ok", (json_int_t)status->last_ok_ms,
+        "next_look", (json_int_t)status->next_look_ms, "failures", (json_int_t)status->failures,
+        "error", escaped, "h", (json_int_t)generation);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     char *record = NULL;
@@ -104,7 +103,8 @@ GHashTable *look_status_read(const char *path, GError **error)
     return table;
 }
 
-struct look_status_file *look_status_open(const char *path, const char *const *repos, GError **error)
+struct look_status_file *look_status_open(const char *path, const char *const *repos,
+                                          GError **error)
 {
     g_autoptr(GHashTable) old = look_status_read(path, NULL);
     struct look_status_file *file = g_new0(struct look_status_file, 1);
@@ -136,7 +136,8 @@ struct look_status_file *look_status_open(const char *path, const char *const *r
     return file;
 }
 
-bool look_status_write(struct look_status_file *file, const struct look_status *status, GError **error)
+bool look_status_write(struct look_status_file *file, const struct look_status *status,
+                       GError **error)
 {
     unsigned slot = GPOINTER_TO_UINT(g_hash_table_lookup(file->slots, status->repo));
     g_autofree char *record = slot ? encode(status, ++file->generation) : NULL;

@@ -11,9 +11,9 @@ struct queue_job {
     const char *repo, *branch;
 };
 
-/* `queued`: GArray of struct queue_job in the order of their right to run (priority, then age); `running`:
- * those that run now, wherever. At most max_jobs run at once and one for each repo and branch. Returns a
- * GArray of int64_t ids to start, in that order. */
+/* `queued`: GArray of struct queue_job in the order of their right to run (priority, then age);
+ * `running`: those that run now, wherever. At most max_jobs run at once and one for each repo and
+ * branch. Returns a GArray of int64_t ids to start, in that order. */
 GArray *queue_pick(const GArray *queued, const GArray *running, unsigned max_jobs);
 
 #endif

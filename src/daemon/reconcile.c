@@ -51,8 +51,8 @@ static bool kill_if_marked(const char *pid_name, const char *token)
     return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
 }
 
-/* The last of several nets: a guard and a worker that were killed in one instant leave their steps to
- * init, and only their environment still tells whose they were. */
+/* The last of several nets: a guard and a worker that were killed in one instant leave their steps
+ * to init, and only their environment still tells whose they were. */
 static void kill_leftovers(const char *token)
 {
     bool found = true;
@@ -99,10 +99,11 @@ static bool record_interruption(struct store *store, const struct repo_config *r
     if (!store_begin(store, error)) {
         return false;
     }
-    bool good = store_steps_interrupt(store, job->id, now_ms, error) &&
-                store_job_finish(store, job->id, JOB_INTERRUPTED,
-                                 "its process ended without a result (killed, or the machine went down)",
-                                 now_ms, changed, error);
+    bool good =
+        store_steps_interrupt(store, job->id, now_ms, error) &&
+        store_job_finish(store, job->id, JOB_INTERRUPTED,
+                         "its process ended without a result (killed, or the machine went down)",
+                         now_ms, changed, error);
     if (good && *changed && repo && repo->on_interrupt == ON_INTERRUPT_RERUN) {
         struct job_request request = {.repo = job->repo,
                                       .branch = job->branch,

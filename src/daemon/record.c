@@ -32,8 +32,8 @@ static void line_free(void *data)
     g_free(line);
 }
 
-static void add_line(struct recording *recording, const char *what, const struct branch_event *event,
-                     int64_t job, const char *note)
+static void add_line(struct recording *recording, const char *what,
+                     const struct branch_event *event, int64_t job, const char *note)
 {
     struct line *line = g_new0(struct line, 1);
     line->what = what;
@@ -100,7 +100,8 @@ static bool stop_running(struct recording *recording, const struct branch_event 
     return running != NULL;
 }
 
-static bool record_push(struct recording *recording, const struct branch_event *event, GError **error)
+static bool record_push(struct recording *recording, const struct branch_event *event,
+                        GError **error)
 {
     struct job_request request = {
         .repo = recording->repo->name,
@@ -113,7 +114,8 @@ static bool record_push(struct recording *recording, const struct branch_event *
     int64_t job = 0;
     unsigned superseded = 0;
     if (!put_branch(recording, event, false, error) ||
-        !store_job_enqueue(recording->store, &request, recording->now_ms, &job, &superseded, error) ||
+        !store_job_enqueue(recording->store, &request, recording->now_ms, &job, &superseded,
+                           error) ||
         !stop_running(recording, event, job, error)) {
         return false;
     }
@@ -145,7 +147,8 @@ static bool record_baseline(struct recording *recording, const struct branch_eve
            put_decision(recording, event, "baseline", 0, detail, error);
 }
 
-static bool record_event(struct recording *recording, const struct branch_event *event, GError **error)
+static bool record_event(struct recording *recording, const struct branch_event *event,
+                         GError **error)
 {
     switch (event->kind) {
     case BRANCH_BASELINE:
@@ -164,7 +167,8 @@ static bool record_event(struct recording *recording, const struct branch_event 
         add_line(recording, "branch returned", event, 0, "with the tip it had, so nothing runs");
         return put_branch(recording, event, false, error) &&
                put_decision(recording, event, "returned", 0,
-                            "the branch is there again with the tip it had, so nothing runs", error);
+                            "the branch is there again with the tip it had, so nothing runs",
+                            error);
     case BRANCH_MISSING:
         add_line(recording, "branch missing", event, 0,
                  "target_branch names it, the remote does not have it; nothing runs");
@@ -179,8 +183,8 @@ static bool record_event(struct recording *recording, const struct branch_event 
     g_assert_not_reached();
 }
 
-static bool record_events(struct recording *recording, const GPtrArray *events, const char *selection,
-                          GError **error)
+static bool record_events(struct recording *recording, const GPtrArray *events,
+                          const char *selection, GError **error)
 {
     if (!store_begin(recording->store, error)) {
         return false;
@@ -196,8 +200,8 @@ static bool record_events(struct recording *recording, const GPtrArray *events, 
     return good;
 }
 
-static GPtrArray *find_changes(struct store *store, const struct repo_config *repo, GHashTable *refs,
-                               bool selection_changed, GError **error)
+static GPtrArray *find_changes(struct store *store, const struct repo_config *repo,
+                               GHashTable *refs, bool selection_changed, GError **error)
 {
     g_autoptr(GPtrArray) branches = store_branches(store, repo->name, error);
     if (!branches) {
@@ -216,8 +220,8 @@ static void announce(const struct recording *recording)
 {
     for (unsigned i = 0; i < recording->printed->len; i++) {
         const struct line *line = g_ptr_array_index(recording->printed, i);
-        event_print(EVENT_INFO, line->what, "job", line->job, "repo", recording->repo->name, "branch",
-                    line->branch, "sha", line->sha, "note", line->note, NULL);
+        event_print(EVENT_INFO, line->what, "job", line->job, "repo", recording->repo->name,
+                    "branch", line->branch, "sha", line->sha, "note", line->note, NULL);
     }
     for (unsigned i = 0; i < recording->to_wake->len; i++) {
         launch_wake_job(recording->paths, g_array_index(recording->to_wake, int64_t, i));

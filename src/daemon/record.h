@@ -1,6 +1,6 @@
 /*
- * What a look saw, made a durable fact: branch tips, queued jobs and decisions in one transaction. Without news
- * nothing is written.
+ * What a look saw, made a durable fact: branch tips, queued jobs and decisions in one transaction.
+ * Without news nothing is written.
  */
 #ifndef PHANTOM_CI_DAEMON_RECORD_H
 #define PHANTOM_CI_DAEMON_RECORD_H
@@ -13,8 +13,8 @@
 #include "config/config.h"
 #include "store/store.h"
 
-/* `refs`: branch name -> object id. *queued says whether a job may now be ready to start. The events are printed after
- * the commit. */
+/* `refs`: branch name -> object id. *queued says whether a job may now be ready to start. The
+ * events are printed after the commit. */
 bool record_look(const struct paths *paths, struct store *store, const struct repo_config *repo,
                  GHashTable *refs, int64_t now_ms, bool *queued, GError **error);
 

@@ -1,6 +1,7 @@
 /*
- * The service manager's notification protocol, sd_notify(3): datagrams to $NOTIFY_SOCKET. The only socket that
- * phantom_ci ever opens, and only when a service manager asks for it. Where there is none, nothing happens.
+ * The service manager's notification protocol, sd_notify(3): datagrams to $NOTIFY_SOCKET. The only
+ * socket that phantom_ci ever opens, and only when a service manager asks for it. Where there is
+ * none, nothing happens.
  */
 #ifndef PHANTOM_CI_DAEMON_SD_NOTIFY_H
 #define PHANTOM_CI_DAEMON_SD_NOTIFY_H

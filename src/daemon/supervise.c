@@ -347,6 +347,9 @@ static void child_ended(struct supervise *supervise, int64_t id, int wait_status
         } else {
             try_again_later(supervise);
         }
+    } else if (job && job->state == JOB_RUNNING) {
+        /* Its guard is gone; its worker may be alive, and then still holds the lock. */
+        adopt_one(supervise, job);
     } else {
         settle(supervise, id);
     }

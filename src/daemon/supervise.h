@@ -1,11 +1,12 @@
 /*
- * The running jobs, as far as the daemon is concerned: its own children, and those of others (a daemon before it,
- * `phantom_ci run`), which it adopts by their lock files.
+ * The running jobs, as far as the daemon is concerned: its own children, and those of others (a
+ * daemon before it, `phantom_ci run`), which it adopts by their lock files.
  *
- * 1. supervise_new(); supervise_adopt() at the start and whenever somebody else may have started a job.
+ * 1. supervise_new(); supervise_adopt() at the start and whenever somebody else may have started a
+ *    job.
  * 2. supervise_start_queued() when the queue or the free places changed.
- * 3. supervise_add_fds() / supervise_handle() around poll(2) for adopted jobs, supervise_children() after
- *    SIGCHLD, supervise_next_due_ms() for the time to wait.
+ * 3. supervise_add_fds() / supervise_handle() around poll(2) for adopted jobs, supervise_children()
+ *    after SIGCHLD, supervise_next_due_ms() for the time to wait.
  */
 #ifndef PHANTOM_CI_DAEMON_SUPERVISE_H
 #define PHANTOM_CI_DAEMON_SUPERVISE_H
@@ -21,7 +22,8 @@
 #include "store/store.h"
 
 struct supervise;
-struct supervise *supervise_new(const struct paths *paths, struct store *store, enum launch_output output);
+struct supervise *supervise_new(const struct paths *paths, struct store *store,
+                                enum launch_output output);
 void supervise_free(struct supervise *supervise);
 
 /* `config` must live until the next call. */
@@ -37,8 +39,8 @@ void supervise_start_queued(struct supervise *supervise);
 void supervise_children(struct supervise *supervise);
 
 void supervise_add_fds(struct supervise *supervise, GArray *pollfds);
-/* poll(2) reported adopted processes that ended, or supervise_next_due_ms() has come. `may_start`: queued jobs
- * may take the places that became free. */
+/* poll(2) reported adopted processes that ended, or supervise_next_due_ms() has come. `may_start`:
+ * queued jobs may take the places that became free. */
 void supervise_handle(struct supervise *supervise, const struct pollfd *fds, unsigned count,
                       bool may_start);
 int64_t supervise_next_due_ms(const struct supervise *supervise);

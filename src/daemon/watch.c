@@ -20,7 +20,8 @@ static bool watch_directory_of(struct watch *watch, const char *path, GError **e
 {
     g_autofree char *directory = g_path_get_dirname(path);
     g_hash_table_add(watch->names, g_path_get_basename(path));
-    uint32_t mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB;
+    uint32_t mask =
+        IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB;
     if (inotify_add_watch(watch->fd, directory, mask) < 0) {
         return error_set_errno(error, DAEMON_ERROR, errno, "cannot watch %s", directory);
     }

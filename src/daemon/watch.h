@@ -1,7 +1,8 @@
 /*
- * Watches the configuration files, so that an edit is noticed without a signal and without a timer. inotify(7)
- * on Linux, on the directories that hold the files (and those that links of theirs point into), since editors
- * replace files by rename. Elsewhere watch_open() gives NULL without an error, and SIGHUP reloads.
+ * Watches the configuration files, so that an edit is noticed without a signal and without a timer.
+ * inotify(7) on Linux, on the directories that hold the files (and those that links of theirs point
+ * into), since editors replace files by rename. Elsewhere watch_open() gives NULL without an error,
+ * and SIGHUP reloads.
  */
 #ifndef PHANTOM_CI_DAEMON_WATCH_H
 #define PHANTOM_CI_DAEMON_WATCH_H

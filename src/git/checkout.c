@@ -63,10 +63,12 @@ struct checkout *checkout_open(const char *cache_directory, const char *section,
     checkout->stamp = g_build_filename(checkout->directory, "attributes", NULL);
     g_autofree char *lock = g_build_filename(checkout->directory, "lock", NULL);
     if (file_ensure_private_directory(above, error) &&
-        file_ensure_private_directory(checkout->directory, error))
+        file_ensure_private_directory(checkout->directory, error)) {
         checkout->lock_fd = lock_take(lock, LOCK_EXCLUSIVE, error);
-    if (checkout->lock_fd >= 0)
+    }
+    if (checkout->lock_fd >= 0) {
         return checkout;
+    }
     g_prefix_error(error, "the workspace of %s, branch %s: ", section, branch);
     checkout_close(checkout);
     return NULL;
@@ -74,8 +76,9 @@ struct checkout *checkout_open(const char *cache_directory, const char *section,
 
 void checkout_close(struct checkout *checkout)
 {
-    if (!checkout)
+    if (!checkout) {
         return;
+    }
     fd_close(&checkout->lock_fd);
     g_free(checkout->cache);
     g_free(checkout->workspace);
@@ -104,8 +107,9 @@ static bool trouble(struct fill *fill, enum trouble kind)
 static struct git_limits remaining_limits(const struct fill *fill)
 {
     struct git_limits limits = fill->request->limits;
-    if (fill->end_ms > 0)
+    if (fill->end_ms > 0) {
         limits.timeout_ms = (int)MAX(fill->end_ms - clock_monotonic_ms(), 1);
+    }
     return limits;
 }
 
@@ -123,16 +127,19 @@ static bool run_git(struct fill *fill, const char *const *arguments, struct spaw
     g_ptr_array_add(all, work_tree);
     g_ptr_array_add(all, (gpointer) "-c");
     g_ptr_array_add(all, (gpointer) "core.bare=false");
-    for (; *arguments; arguments++)
+    for (; *arguments; arguments++) {
         g_ptr_array_add(all, (gpointer)*arguments);
+    }
     g_ptr_array_add(all, NULL);
     struct git_limits limits = remaining_limits(fill);
     GError *failure = NULL;
     if (git_run((const char *const *)all->pdata, (const char *const *)environment, &limits, out,
-                &failure))
+                &failure)) {
         return true;
-    if (failure->code == ERROR_REMOTE)
+    }
+    if (failure->code == ERROR_REMOTE) {
         failure->code = ERROR_SYSTEM;
+    }
     g_propagate_error(error, failure);
     return false;
 }
@@ -143,8 +150,9 @@ static bool run_git(struct fill *fill, const char *const *arguments, struct spaw
 static bool open_workspace(struct fill *fill, GError **error)
 {
     const char *path = fill->checkout->workspace;
-    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
         return error_set_errno(error, GIT_ERROR, errno, "can't make the workspace %s", path);
+    }
     struct stat status;
     if (lstat(path, &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
         g_set_error(error, GIT_ERROR, ERROR_DENIED,
@@ -156,10 +164,12 @@ static bool open_workspace(struct fill *fill, GError **error)
         return trouble(fill, TROUBLE_WORKSPACE);
     }
     fill->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fill->root_fd >= 0 && file_remove_tree(fill->root_fd, ".git", error))
+    if (fill->root_fd >= 0 && file_remove_tree(fill->root_fd, ".git", error)) {
         return true;
-    if (fill->root_fd < 0)
+    }
+    if (fill->root_fd < 0) {
         error_set_errno(error, GIT_ERROR, errno, "can't open the workspace %s", path);
+    }
     return trouble(fill, TROUBLE_WORKSPACE);
 }
 
@@ -168,19 +178,22 @@ static bool list_tree(struct fill *fill, GError **error)
     const char *arguments[] = {"ls-tree", "-r", "-z", "--full-tree", fill->request->sha, NULL};
     struct spawn_result result = {0};
     bool ok = run_git(fill, arguments, &result, error);
-    if (ok)
+    if (ok) {
         fill->tree =
             clean_tree_new(g_steal_pointer(&result.out), result.out_length, fill->request->keep);
+    }
     spawn_result_clear(&result);
     return ok || trouble(fill, TROUBLE_OBJECTS);
 }
 
 static bool clean(struct fill *fill, bool before, struct clean_counts *counts, GError **error)
 {
-    if (!clean_walk(fill->root_fd, fill->tree, counts, error))
+    if (!clean_walk(fill->root_fd, fill->tree, counts, error)) {
         return trouble(fill, TROUBLE_WORKSPACE);
-    if (before || (counts->removed == 0 && counts->missing == 0))
+    }
+    if (before || (counts->removed == 0 && counts->missing == 0)) {
         return true;
+    }
     g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
                 "the workspace %s is not the commit's tree: %u entries too many, %u missing",
                 fill->checkout->workspace, counts->removed, counts->missing);
@@ -199,8 +212,9 @@ static void check_attributes(struct fill *fill)
 {
     size_t length = 0;
     g_autofree char *stamp = file_read(fill->checkout->stamp, MAX_STAMP, &length, NULL);
-    if (!stamp || strcmp(stamp, clean_tree_attributes(fill->tree)) != 0)
+    if (!stamp || strcmp(stamp, clean_tree_attributes(fill->tree)) != 0) {
         forget_index(fill->checkout);
+    }
 }
 
 static bool words_are_about_objects(const char *words)
@@ -211,8 +225,9 @@ static bool words_are_about_objects(const char *words)
         "failed to unpack tree", "object file",     "not a tree",  "missing blob",
         "missing tree",          "unable to parse", "loose object"};
     for (size_t i = 0; i < G_N_ELEMENTS(signs); i++) {
-        if (strstr(words, signs[i]))
+        if (strstr(words, signs[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -221,8 +236,9 @@ static bool read_tree(struct fill *fill, GError **error)
 {
     const char *arguments[] = {"read-tree", "--reset", "-u", fill->request->sha, NULL};
     GError *failure = NULL;
-    if (run_git(fill, arguments, NULL, &failure))
+    if (run_git(fill, arguments, NULL, &failure)) {
         return true;
+    }
     if (failure->code == ERROR_SYSTEM && strstr(failure->message, "invalid path")) {
         failure->code = ERROR_INVALID;
         fill->trouble = TROUBLE_FINAL;
@@ -298,16 +314,21 @@ static bool fill_and_prove(struct fill *fill, GError **error)
         struct clean_counts counts;
         bool same = false;
         if (!clean(fill, true, &counts, error) || !write_files(fill, error) ||
-            !clean(fill, false, &counts, error))
+            !clean(fill, false, &counts, error)) {
             return false;
-        if (counts.changed_modes > 0 && !refresh_index(fill, error))
+        }
+        if (counts.changed_modes > 0 && !refresh_index(fill, error)) {
             return false;
-        if (!compare(fill, &same, error))
+        }
+        if (!compare(fill, &same, error)) {
             return false;
-        if (same)
+        }
+        if (same) {
             break;
-        if (pass == 0)
+        }
+        if (pass == 0) {
             forget_index(fill->checkout);
+        }
     }
     return true;
 }
@@ -319,11 +340,13 @@ static char *packed_tags(const char *listing)
     g_auto(GStrv) lines = g_strsplit(listing, "\n", -1);
     for (char **line = lines; *line; line++) {
         g_auto(GStrv) words = g_strsplit(*line, " ", 3);
-        if (g_strv_length(words) < 2)
+        if (g_strv_length(words) < 2) {
             continue;
+        }
         g_string_append_printf(packed, "%s %s\n", words[0], words[1]);
-        if (words[2] && *words[2])
+        if (words[2] && *words[2]) {
             g_string_append_printf(packed, "^%s\n", words[2]);
+        }
     }
     return g_string_free(packed, FALSE);
 }
@@ -355,15 +378,18 @@ static bool update_submodules(struct fill *fill, GError **error)
 {
     const struct git_remote *remote = fill->request->remote;
     struct url url;
-    if (!fill->request->submodules || !clean_tree_has_submodules(fill->tree))
+    if (!fill->request->submodules || !clean_tree_has_submodules(fill->tree)) {
         return true;
-    if (!url_parse(remote->url, &url, error))
+    }
+    if (!url_parse(remote->url, &url, error)) {
         return trouble(fill, TROUBLE_FINAL);
+    }
     g_autofree char *protocols = g_strconcat(url_scheme_protocol(url.scheme), ":https", NULL);
     url_clear(&url);
     char **environment = git_environment_remote(remote, error);
-    if (!environment)
+    if (!environment) {
         return trouble(fill, TROUBLE_FINAL);
+    }
     environment = g_environ_setenv(environment, "GIT_ALLOW_PROTOCOL", protocols, TRUE);
     const char *arguments[] = {"-C",         fill->checkout->workspace,
                                "submodule",  "update",
@@ -373,8 +399,9 @@ static bool update_submodules(struct fill *fill, GError **error)
     struct git_limits limits = remaining_limits(fill);
     bool ok = git_run(arguments, (const char *const *)environment, &limits, NULL, error);
     g_strfreev(environment);
-    if (!ok)
+    if (!ok) {
         g_prefix_error(error, "can't fetch the submodules: ");
+    }
     return ok || trouble(fill, TROUBLE_FINAL);
 }
 
@@ -398,8 +425,9 @@ static bool fill_workspace(struct fill *fill, GError **error)
 
 static bool replace_workspace(struct fill *fill, bool *replaced)
 {
-    if (*replaced || !trash_set_aside(fill->checkout->cache, fill->checkout->workspace, NULL))
+    if (*replaced || !trash_set_aside(fill->checkout->cache, fill->checkout->workspace, NULL)) {
         return false;
+    }
     forget_index(fill->checkout);
     *replaced = true;
     return true;
@@ -409,8 +437,9 @@ static bool mend(struct fill *fill, const GError *failure, bool *replaced)
 {
     const struct checkout_request *request = fill->request;
     if (failure->code == ERROR_CANCELED || failure->code == ERROR_LIMIT ||
-        failure->code == ERROR_NO_SPACE)
+        failure->code == ERROR_NO_SPACE) {
         return false;
+    }
     switch (fill->trouble) {
     case TROUBLE_WORKSPACE:
         return replace_workspace(fill, replaced);
@@ -433,8 +462,9 @@ bool checkout_prepare(struct checkout *checkout, const struct checkout_request *
                       bool *replaced, GError **error)
 {
     struct fill fill = {.checkout = checkout, .request = request, .root_fd = -1};
-    if (request->limits.timeout_ms >= 0)
+    if (request->limits.timeout_ms >= 0) {
         fill.end_ms = clock_monotonic_ms() + request->limits.timeout_ms;
+    }
     *replaced = false;
     /* git gives files the modes of a fresh clone under this one */
     mode_t old_umask = umask(022);
@@ -445,7 +475,8 @@ bool checkout_prepare(struct checkout *checkout, const struct checkout_request *
         ok = fill_workspace(&fill, &failure);
     }
     umask(old_umask);
-    if (!ok)
+    if (!ok) {
         g_propagate_error(error, failure);
+    }
     return ok;
 }

@@ -11,6 +11,7 @@
  *    throw-away .git so that `git describe` works in a step. No git command of ours reads that .git
  *    but the one that fetches submodules, before the first step.
  * 3. checkout_close().
+ *
  * A workspace that can't be cleaned (files of another user) goes to cache/trash/ and a new one is
  * made; a mirror that can't be read is made anew (mirror_heal()). Each happens once at most.
  * checkout_prepare() changes the umask of the process while it works.

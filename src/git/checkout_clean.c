@@ -36,10 +36,12 @@ struct clean_tree {
 
 static enum kind kind_from_mode(const char *mode)
 {
-    if (g_str_has_prefix(mode, "120000"))
+    if (g_str_has_prefix(mode, "120000")) {
         return KIND_SYMLINK;
-    if (g_str_has_prefix(mode, "160000"))
+    }
+    if (g_str_has_prefix(mode, "160000")) {
         return KIND_SUBMODULE;
+    }
     return g_str_has_prefix(mode, "100755") ? KIND_PROGRAM : KIND_FILE;
 }
 
@@ -49,8 +51,9 @@ static void add_directories_above(GHashTable *set, const char *path, gpointer va
     g_autofree char *above = g_strdup(path);
     for (char *slash = strrchr(above, '/'); slash; slash = strrchr(above, '/')) {
         *slash = '\0';
-        if (g_hash_table_contains(set, above))
+        if (g_hash_table_contains(set, above)) {
             return;
+        }
         g_hash_table_insert(set, g_strdup(above), value);
     }
 }
@@ -66,13 +69,16 @@ static void read_listing(struct clean_tree *tree, const char *listing, size_t le
     g_autoptr(GChecksum) attributes = g_checksum_new(G_CHECKSUM_SHA256);
     for (const char *entry = listing; entry < listing + length; entry += strlen(entry) + 1) {
         const char *tab = strchr(entry, '\t');
-        if (!tab)
+        if (!tab) {
             continue;
+        }
         enum kind kind = kind_from_mode(entry);
-        if (is_attributes_file(tab + 1))
+        if (is_attributes_file(tab + 1)) {
             g_checksum_update(attributes, (const guchar *)entry, (gssize)strlen(entry) + 1);
-        if (g_hash_table_insert(tree->kinds, g_strdup(tab + 1), GUINT_TO_POINTER(kind)))
+        }
+        if (g_hash_table_insert(tree->kinds, g_strdup(tab + 1), GUINT_TO_POINTER(kind))) {
             tree->entries++;
+        }
         add_directories_above(tree->kinds, tab + 1, GUINT_TO_POINTER(KIND_DIRECTORY));
         tree->submodules = tree->submodules || kind == KIND_SUBMODULE;
     }
@@ -83,8 +89,9 @@ static bool keep_is_usable(const char *path)
 {
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     for (char **part = parts; *part; part++) {
-        if (**part == '\0' || strcmp(*part, ".") == 0 || strcmp(*part, "..") == 0)
+        if (**part == '\0' || strcmp(*part, ".") == 0 || strcmp(*part, "..") == 0) {
             return false;
+        }
     }
     return parts[0] && strcmp(parts[0], ".git") != 0;
 }
@@ -101,8 +108,9 @@ struct clean_tree *clean_tree_new(char *listing, size_t length, const char *cons
         size_t size = strlen(*keep);
         bool directory = size > 0 && (*keep)[size - 1] == '/';
         g_autofree char *path = g_strndup(*keep, directory ? size - 1 : size);
-        if (!keep_is_usable(path))
+        if (!keep_is_usable(path)) {
             continue;
+        }
         add_directories_above(tree->keep_ways, path, GUINT_TO_POINTER(1));
         g_hash_table_replace(tree->keep, g_steal_pointer(&path),
                              GUINT_TO_POINTER(directory ? 2 : 1));
@@ -112,8 +120,9 @@ struct clean_tree *clean_tree_new(char *listing, size_t length, const char *cons
 
 void clean_tree_free(struct clean_tree *tree)
 {
-    if (!tree)
+    if (!tree) {
         return;
+    }
     g_hash_table_unref(tree->kinds);
     g_hash_table_unref(tree->keep);
     g_hash_table_unref(tree->keep_ways);
@@ -190,8 +199,9 @@ static int change_mode(int directory_fd, const char *name, mode_t mode)
 #if defined(__linux__) && defined(O_PATH)
     auto_fd fd = openat(directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0)
+    if (fd < 0 || fstat(fd, &status) != 0) {
         return -1;
+    }
     if (S_ISLNK(status.st_mode)) {
         errno = ELOOP;
         return -1;
@@ -209,8 +219,9 @@ static int change_mode(int directory_fd, const char *name, mode_t mode)
 static bool put_mode_right(struct walk *walk, int directory_fd, const char *name, const char *path,
                            const struct stat *status, mode_t mode, GError **error)
 {
-    if ((status->st_mode & 07777) == mode)
+    if ((status->st_mode & 07777) == mode) {
         return true;
+    }
     if (change_mode(directory_fd, name, mode) != 0) {
         int errnum = errno;
         g_autofree char *shown = text_escape(path);
@@ -225,10 +236,12 @@ static bool remove_entry(struct walk *walk, int directory_fd, const char *name, 
                          GError **error)
 {
     walk->counts->removed++;
-    if (unlinkat(directory_fd, name, 0) == 0)
+    if (unlinkat(directory_fd, name, 0) == 0) {
         return true;
-    if (file_remove_tree(directory_fd, name, error))
+    }
+    if (file_remove_tree(directory_fd, name, error)) {
         return true;
+    }
     g_autofree char *shown = text_escape(path);
     g_prefix_error(error, "can't remove %s from the workspace: ", shown);
     return false;
@@ -244,8 +257,9 @@ static bool directory_is_empty(int directory_fd, const char *name)
     }
     bool empty = true;
     const struct dirent *entry;
-    while (empty && (entry = readdir(stream)) != NULL)
+    while (empty && (entry = readdir(stream)) != NULL) {
         empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    }
     closedir(stream);
     return empty;
 }
@@ -255,14 +269,18 @@ static bool directory_is_empty(int directory_fd, const char *name)
 static bool fits(const struct walk *walk, enum kind kind, int directory_fd, const char *name,
                  const struct stat *status)
 {
-    if (kind == KIND_SYMLINK)
+    if (kind == KIND_SYMLINK) {
         return S_ISLNK(status->st_mode);
-    if (status->st_uid != walk->owner)
+    }
+    if (status->st_uid != walk->owner) {
         return false;
-    if (kind == KIND_DIRECTORY)
+    }
+    if (kind == KIND_DIRECTORY) {
         return S_ISDIR(status->st_mode);
-    if (kind == KIND_SUBMODULE)
+    }
+    if (kind == KIND_SUBMODULE) {
         return S_ISDIR(status->st_mode) && directory_is_empty(directory_fd, name);
+    }
     return S_ISREG(status->st_mode) && status->st_nlink == 1;
 }
 
@@ -271,14 +289,17 @@ static bool visit_known(struct walk *walk, const struct directory *above, int di
                         const char *name, const char *path, const struct stat *status,
                         enum kind kind, GError **error)
 {
-    if (!fits(walk, kind, directory_fd, name, status))
+    if (!fits(walk, kind, directory_fd, name, status)) {
         return remove_entry(walk, directory_fd, name, path, error);
-    if (kind == KIND_DIRECTORY)
+    }
+    if (kind == KIND_DIRECTORY) {
         push(walk, path, above->kept || g_hash_table_contains(walk->tree->keep, path));
-    else
+    } else {
         walk->found++;
-    if (kind == KIND_SYMLINK)
+    }
+    if (kind == KIND_SYMLINK) {
         return true;
+    }
     mode_t mode = kind == KIND_FILE ? FILE_MODE : EXECUTABLE_MODE;
     return put_mode_right(walk, directory_fd, name, path, status, mode, error);
 }
@@ -298,11 +319,14 @@ static bool visit(struct walk *walk, const struct directory *above, int director
                    : error_set_errno(error, GIT_ERROR, errnum, "can't look at %s", shown);
     }
     enum kind kind = GPOINTER_TO_UINT(g_hash_table_lookup(tree->kinds, path));
-    if (kind != KIND_NONE)
+    if (kind != KIND_NONE) {
         return visit_known(walk, above, directory_fd, name, path, &status, kind, error);
+    }
     unsigned keep = GPOINTER_TO_UINT(g_hash_table_lookup(tree->keep, path));
-    if (above->kept || (keep && !S_ISLNK(status.st_mode) && (keep == 1 || S_ISDIR(status.st_mode))))
+    if (above->kept ||
+        (keep && !S_ISLNK(status.st_mode) && (keep == 1 || S_ISDIR(status.st_mode)))) {
         return true;
+    }
     if (S_ISDIR(status.st_mode) && status.st_uid == walk->owner &&
         g_hash_table_contains(tree->keep_ways, path)) {
         push(walk, path, false);
@@ -315,8 +339,9 @@ static bool visit(struct walk *walk, const struct directory *above, int director
 static bool walk_directory(struct walk *walk, const struct directory *directory, GError **error)
 {
     int fd = open_beneath(walk->root_fd, directory->path, error);
-    if (fd < 0)
+    if (fd < 0) {
         return false;
+    }
     DIR *stream = fdopendir(fd);
     if (!stream) {
         int errnum = errno;
@@ -326,8 +351,9 @@ static bool walk_directory(struct walk *walk, const struct directory *directory,
     bool ok = true;
     const struct dirent *entry;
     while (ok && (entry = readdir(stream)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             ok = visit(walk, directory, dirfd(stream), entry->d_name, error);
+        }
     }
     closedir(stream);
     return ok;
@@ -340,8 +366,9 @@ static void remove_empty_ways(const struct walk *walk)
         g_autofree char *parent = g_path_get_dirname(walk->ways->pdata[i - 1]);
         g_autofree char *name = g_path_get_basename(walk->ways->pdata[i - 1]);
         auto_fd fd = open_beneath(walk->root_fd, strcmp(parent, ".") == 0 ? "" : parent, NULL);
-        if (fd >= 0)
+        if (fd >= 0) {
             unlinkat(fd, name, AT_REMOVEDIR);
+        }
     }
 }
 
@@ -359,8 +386,9 @@ bool clean_walk(int root_fd, const struct clean_tree *tree, struct clean_counts 
         ok = walk_directory(&walk, directory, error);
         directory_free(directory);
     }
-    if (ok)
+    if (ok) {
         remove_empty_ways(&walk);
+    }
     counts->missing = tree->entries > walk.found ? tree->entries - walk.found : 0;
     g_ptr_array_unref(walk.todo);
     g_ptr_array_unref(walk.ways);

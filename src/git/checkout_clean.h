@@ -4,7 +4,7 @@
  *
  * 1. clean_tree_new() takes the listing of the tree and the paths to keep.
  * 2. clean_walk() before git writes the files removes what does not belong there and makes the way
- * free; after it, it has nothing left to remove, and puts modes right.
+ *    free; after it, it has nothing left to remove, and puts modes right.
  * 3. clean_tree_free().
  */
 #ifndef PHANTOM_CI_GIT_CHECKOUT_CLEAN_H

@@ -20,10 +20,12 @@ static char *safe_path(void)
     g_auto(GStrv) entries = g_strsplit(path && *path ? path : default_path, ":", -1);
     g_autoptr(GString) safe = g_string_new(NULL);
     for (char **entry = entries; *entry; entry++) {
-        if (**entry != '/')
+        if (**entry != '/') {
             continue;
-        if (safe->len > 0)
+        }
+        if (safe->len > 0) {
             g_string_append_c(safe, ':');
+        }
         g_string_append(safe, *entry);
     }
     return g_strdup(safe->len > 0 ? safe->str : default_path);
@@ -36,8 +38,9 @@ static char *find_program(const char *path, const char *name)
         g_autofree char *candidate = g_build_filename(*entry, name, NULL);
         struct stat status;
         if (stat(candidate, &status) == 0 && S_ISREG(status.st_mode) &&
-            access(candidate, X_OK) == 0)
+            access(candidate, X_OK) == 0) {
             return g_steal_pointer(&candidate);
+        }
     }
     return NULL;
 }
@@ -46,8 +49,9 @@ const char *git_executable(GError **error)
 {
     static char *found_in, *found;
     g_autofree char *path = safe_path();
-    if (found && strcmp(path, found_in) == 0)
+    if (found && strcmp(path, found_in) == 0) {
         return found;
+    }
     char *candidate = find_program(path, "git");
     if (!candidate) {
         g_set_error(error, GIT_ERROR, ERROR_NOT_FOUND,
@@ -66,8 +70,9 @@ static void pass_through(GPtrArray *environment, const char *const *names)
 {
     for (; *names; names++) {
         const char *value = g_getenv(*names);
-        if (value)
+        if (value) {
             g_ptr_array_add(environment, g_strdup_printf("%s=%s", *names, value));
+        }
     }
 }
 
@@ -149,8 +154,9 @@ char **git_environment_remote(const struct git_remote *remote, GError **error)
                                            {"http.lowSpeedTime", "30"},
                                            {NULL, NULL}};
     struct url url;
-    if (!url_parse(remote->url, &url, error))
+    if (!url_parse(remote->url, &url, error)) {
         return NULL;
+    }
     GPtrArray *environment = environment_begin();
     pass_through(environment, names);
     set(environment, "GIT_TERMINAL_PROMPT", "0");
@@ -193,10 +199,12 @@ char **git_environment_local(const char *index_file)
         {"GIT_LITERAL_PATHSPECS", "1"},  {"GIT_ALLOW_PROTOCOL", "none"},
         {"GIT_TERMINAL_PROMPT", "0"},    {"GIT_PAGER", "cat"}};
     GPtrArray *environment = environment_begin();
-    for (size_t i = 0; i < G_N_ELEMENTS(settings); i++)
+    for (size_t i = 0; i < G_N_ELEMENTS(settings); i++) {
         set(environment, settings[i][0], settings[i][1]);
-    if (index_file)
+    }
+    if (index_file) {
         set(environment, "GIT_INDEX_FILE", index_file);
+    }
     set_config(environment, pairs);
     return environment_end(environment);
 }
@@ -207,8 +215,9 @@ static const char *subcommand(const char *const *arguments)
 {
     for (; *arguments; arguments++) {
         if (strcmp(*arguments, "-c") == 0 || strcmp(*arguments, "-C") == 0) {
-            if (!*++arguments)
+            if (!*++arguments) {
                 break;
+            }
         } else if (**arguments != '-') {
             return *arguments;
         }
@@ -243,12 +252,14 @@ static bool run(const char *const *arguments, const char *const *environment,
                 const struct git_limits *limits, struct spawn_result *result, GError **error)
 {
     const char *executable = git_executable(error);
-    if (!executable)
+    if (!executable) {
         return false;
+    }
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     g_ptr_array_add(argv, (gpointer)executable);
-    for (const char *const *argument = arguments; *argument; argument++)
+    for (const char *const *argument = arguments; *argument; argument++) {
         g_ptr_array_add(argv, (gpointer)*argument);
+    }
     g_ptr_array_add(argv, NULL);
     struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
                                         .out_limit_bytes = GIT_MAX_OUTPUT,
@@ -280,9 +291,10 @@ bool git_run(const char *const *arguments, const char *const *environment,
 {
     struct spawn_result result = {0};
     bool ok = run(arguments, environment, limits, &result, error);
-    if (out)
+    if (out) {
         *out = result;
-    else
+    } else {
         spawn_result_clear(&result);
+    }
     return ok;
 }

@@ -5,11 +5,11 @@
  *
  * Two kinds of environment:
  * - GIT_ENVIRONMENT_REMOTE, for commands that talk to a remote: the user's own git configuration
- * counts (credential helpers, proxies, CA files), with everything that could run a command on
- * behalf of a repository overridden, GIT_TERMINAL_PROMPT=0, GIT_ALLOW_PROTOCOL = the URL's scheme
- * alone, ssh in BatchMode with StrictHostKeyChecking=yes.
+ *   counts (credential helpers, proxies, CA files), with everything that could run a command on
+ *   behalf of a repository overridden, GIT_TERMINAL_PROMPT=0, GIT_ALLOW_PROTOCOL = the URL's scheme
+ *   alone, ssh in BatchMode with StrictHostKeyChecking=yes.
  * - GIT_ENVIRONMENT_LOCAL, for commands on the mirror and the workspace: no configuration but the
- * mirror's own, so that a tree is exactly the commit's.
+ *   mirror's own, so that a tree is exactly the commit's.
  */
 #ifndef PHANTOM_CI_GIT_COMMAND_H
 #define PHANTOM_CI_GIT_COMMAND_H

@@ -91,8 +91,9 @@ static const struct cause causes[] = {
 static bool is_noise(const char *line)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(noise); i++) {
-        if (g_str_has_prefix(line, noise[i]))
+        if (g_str_has_prefix(line, noise[i])) {
             return true;
+        }
     }
     return line[0] == '\0';
 }
@@ -110,8 +111,9 @@ static char *without_credentials(const char *text)
     GString *clean = g_string_new(NULL);
     for (;;) {
         const char *scheme = strstr(text, "://");
-        if (!scheme)
+        if (!scheme) {
             break;
+        }
         scheme += 3;
         g_string_append_len(clean, text, scheme - text);
         const char *end = scheme + strcspn(scheme, "/'\" \t\r\n");
@@ -126,8 +128,9 @@ static char *without_credentials(const char *text)
 static char *take_between(const char *text, const char *before, const char *stop)
 {
     const char *start = strstr(text, before);
-    if (!start)
+    if (!start) {
         return NULL;
+    }
     start += strlen(before);
     size_t length = strcspn(start, stop);
     return length > 0 ? g_strndup(start, length) : NULL;
@@ -137,8 +140,9 @@ static char *host_of(const char *text, const char *before, const struct git_remo
 {
     char *host = take_between(text, before, " \n");
     struct url url;
-    if (host || !remote || !url_parse(remote->url, &url, NULL))
+    if (host || !remote || !url_parse(remote->url, &url, NULL)) {
         return host ? host : g_strdup("the host");
+    }
     host = g_strdup(url.host ? url.host : "the host");
     url_clear(&url);
     return host;
@@ -147,10 +151,13 @@ static char *host_of(const char *text, const char *before, const struct git_remo
 /* ssh: "Offending ED25519 key in /home/me/.ssh/known_hosts:3". */
 static char *known_fingerprint(const char *text)
 {
-    g_autofree char *place = take_between(text, " key in ", "\n");
+    /* An earlier line says "Add correct host key in FILE to get rid of this message". */
+    const char *offending = strstr(text, "Offending ");
+    g_autofree char *place = offending ? take_between(offending, " key in ", "\r\n") : NULL;
     char *colon = place ? strrchr(place, ':') : NULL;
-    if (!colon)
+    if (!colon) {
         return NULL;
+    }
     *colon = '\0';
     return hostkey_fingerprint_of_line(place, (unsigned)g_ascii_strtoull(colon + 1, NULL, 10));
 }
@@ -158,8 +165,9 @@ static char *known_fingerprint(const char *text)
 static char *explain_changed_key(const char *text, const struct git_remote *remote)
 {
     if (!strstr(text, "REMOTE HOST IDENTIFICATION HAS CHANGED") &&
-        !strstr(text, "has changed and you have requested"))
+        !strstr(text, "has changed and you have requested")) {
         return NULL;
+    }
     g_autofree char *host = host_of(text, "Host key for ", remote);
     g_autofree char *offered = take_between(text, "sent by the remote host is\n", ".\n");
     g_autofree char *known = known_fingerprint(text);
@@ -173,8 +181,9 @@ static char *explain_changed_key(const char *text, const struct git_remote *remo
 static char *explain_unknown_key(const char *text, const struct git_remote *remote)
 {
     bool unknown = strstr(text, "host key is known for ") != NULL;
-    if (!unknown && !strstr(text, "Host key verification failed"))
+    if (!unknown && !strstr(text, "Host key verification failed")) {
         return NULL;
+    }
     g_autofree char *host = host_of(text, "host key is known for ", remote);
     struct url url;
     g_autofree char *command = NULL;
@@ -191,8 +200,9 @@ static const struct cause *find_cause(char **lines, const char **line)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(causes); i++) {
         for (char **candidate = lines; *candidate; candidate++) {
-            if (!strstr(*candidate, causes[i].sign) || is_noise(*candidate))
+            if (!strstr(*candidate, causes[i].sign) || is_noise(*candidate)) {
                 continue;
+            }
             *line = *candidate;
             return &causes[i];
         }
@@ -207,22 +217,27 @@ static char *telling_words(char **lines)
     const char *last = "";
     for (char **line = lines; *line; line++) {
         g_strstrip(*line);
-        if (*last == '\0' || g_str_has_prefix(*line, "fatal:"))
+        if (*last == '\0' || g_str_has_prefix(*line, "fatal:")) {
             last = *line;
-        if (is_noise(*line))
+        }
+        if (is_noise(*line)) {
             continue;
-        if (words->len > 0)
+        }
+        if (words->len > 0) {
             g_string_append(words, "; ");
+        }
         g_string_append(words, *line);
     }
     const char *text = words->len > 0 ? words->str : last;
     size_t length = strlen(text);
-    if (length <= MAX_WORDS)
+    if (length <= MAX_WORDS) {
         return g_strdup(text);
+    }
     /* escaping shows the half of a cut multibyte character as bytes; step over it */
     const char *tail = text + length - MAX_WORDS;
-    while (((unsigned char)*tail & 0xc0) == 0x80)
+    while (((unsigned char)*tail & 0xc0) == 0x80) {
         tail++;
+    }
     return g_strdup_printf("... %s", tail);
 }
 
@@ -232,8 +247,9 @@ static void append_cut(GString *out, const char *text, size_t limit)
     text_append_escaped(escaped, text, strlen(text), TEXT_ONE_LINE);
     if (escaped->len > limit) {
         size_t cut = limit - 3;
-        while (cut > 0 && ((unsigned char)escaped->str[cut] & 0xc0) == 0x80)
+        while (cut > 0 && ((unsigned char)escaped->str[cut] & 0xc0) == 0x80) {
             cut--;
+        }
         g_string_truncate(escaped, cut);
         g_string_append(escaped, "...");
     }
@@ -246,8 +262,9 @@ char *git_explain_failure(const char *stderr_text, const struct git_remote *remo
     g_autofree char *text = without_credentials(plain);
     GString *out = g_string_new(NULL);
     g_autofree char *key = explain_changed_key(text, remote);
-    if (!key)
+    if (!key) {
         key = explain_unknown_key(text, remote);
+    }
     if (key) {
         append_cut(out, key, MAX_EXPLANATION);
         return g_string_free(out, FALSE);
@@ -258,7 +275,8 @@ char *git_explain_failure(const char *stderr_text, const struct git_remote *remo
     g_autofree char *words = cause ? g_strdup(line) : telling_words(lines);
     g_strstrip(words);
     append_cut(out, words, cause ? MAX_EXPLANATION - strlen(cause->hint) - 3 : MAX_EXPLANATION);
-    if (cause)
+    if (cause) {
         g_string_append_printf(out, " (%s)", cause->hint);
+    }
     return g_string_free(out, FALSE);
 }

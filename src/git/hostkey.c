@@ -36,8 +36,9 @@ static char *bare_host(const struct url *url)
 
 static bool require_ssh(const struct url *url, GError **error)
 {
-    if (url->scheme == URL_SSH && url->host)
+    if (url->scheme == URL_SSH && url->host) {
         return true;
+    }
     g_set_error_literal(error, GIT_ERROR, ERROR_INVALID, "host keys belong to ssh addresses only");
     return false;
 }
@@ -62,10 +63,11 @@ static void add_files(GPtrArray *files, const char *list)
     g_auto(GStrv) words = g_strsplit(list, " ", -1);
     for (char **word = words; *word; word++) {
         const char *home = g_getenv("HOME");
-        if (g_str_has_prefix(*word, "~/") && home)
+        if (g_str_has_prefix(*word, "~/") && home) {
             g_ptr_array_add(files, g_build_filename(home, *word + 2, NULL));
-        else if (**word == '/')
+        } else if (**word == '/') {
             g_ptr_array_add(files, g_strdup(*word));
+        }
     }
 }
 
@@ -75,8 +77,9 @@ static void read_ssh_configuration(const char *text, struct target *target)
     g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func(g_free);
     for (char **line = lines; *line; line++) {
         char *value = strchr(*line, ' ');
-        if (!value)
+        if (!value) {
             continue;
+        }
         *value++ = '\0';
         char **field = strcmp(*line, "hostname") == 0       ? &target->host
                        : strcmp(*line, "port") == 0         ? &target->port
@@ -97,8 +100,9 @@ static void read_ssh_configuration(const char *text, struct target *target)
 static bool resolve(const struct url *url, struct target *target, GError **error)
 {
     *target = (struct target){.host = NULL};
-    if (!require_ssh(url, error))
+    if (!require_ssh(url, error)) {
         return false;
+    }
     g_autofree char *host = bare_host(url);
     const char *argv[10] = {"ssh", "-G"};
     unsigned count = 2;
@@ -114,16 +118,18 @@ static bool resolve(const struct url *url, struct target *target, GError **error
     argv[count++] = host;
     struct spawn_result result = {0};
     bool ok = run(argv, LOCAL_TIMEOUT_MS, &result, error);
-    if (ok)
+    if (ok) {
         read_ssh_configuration(result.out, target);
+    }
     spawn_result_clear(&result);
     if (ok && (!target->host || !target->port)) {
         g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
                     "`ssh -G %s` did not tell the host's name and port", host);
         ok = false;
     }
-    if (!ok)
+    if (!ok) {
         target_clear(target);
+    }
     return ok;
 }
 
@@ -132,8 +138,9 @@ static char *fingerprint_of_key(const char *base64)
 {
     gsize length = 0;
     g_autofree guchar *bytes = g_base64_decode(base64, &length);
-    if (length == 0)
+    if (length == 0) {
         return NULL;
+    }
     guint8 digest[32];
     gsize digest_length = sizeof digest;
     g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
@@ -146,10 +153,12 @@ static char *fingerprint_of_key(const char *base64)
 
 static const char *type_for_people(const char *type)
 {
-    if (strcmp(type, "ssh-ed25519") == 0)
+    if (strcmp(type, "ssh-ed25519") == 0) {
         return "ED25519";
-    if (strcmp(type, "ssh-rsa") == 0)
+    }
+    if (strcmp(type, "ssh-rsa") == 0) {
         return "RSA";
+    }
     return g_str_has_prefix(type, "ecdsa-") ? "ECDSA" : type;
 }
 
@@ -160,11 +169,13 @@ static char *format_offered(const char *text)
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line; line++) {
         g_auto(GStrv) words = g_strsplit(*line, " ", 4);
-        if (**line == '#' || g_strv_length(words) < 3)
+        if (**line == '#' || g_strv_length(words) < 3) {
             continue;
+        }
         g_autofree char *fingerprint = fingerprint_of_key(words[2]);
-        if (!fingerprint)
+        if (!fingerprint) {
             continue;
+        }
         g_autofree char *type = text_escape(type_for_people(words[1]));
         g_string_append_printf(out, "%s%s %s", out->len > 0 ? "\n" : "", type, fingerprint);
     }
@@ -174,8 +185,9 @@ static char *format_offered(const char *text)
 char *hostkey_offered(const struct url *url, int timeout_ms, GError **error)
 {
     struct target target;
-    if (!resolve(url, &target, error))
+    if (!resolve(url, &target, error)) {
         return NULL;
+    }
     g_autofree char *seconds = g_strdup_printf("%d", timeout_ms < 1000 ? 1 : timeout_ms / 1000);
     const char *argv[] = {"ssh-keyscan", "-T", seconds, "-p", target.port, "--", target.host, NULL};
     struct spawn_result result = {0};
@@ -199,16 +211,18 @@ bool hostkey_is_known(const struct url *url, bool *known, GError **error)
 {
     *known = false;
     struct target target;
-    if (!resolve(url, &target, error))
+    if (!resolve(url, &target, error)) {
         return false;
+    }
     g_autofree char *name = target.alias ? g_strdup(target.alias)
                             : strcmp(target.port, "22") == 0
                                 ? g_strdup(target.host)
                                 : g_strdup_printf("[%s]:%s", target.host, target.port);
     bool ok = true;
     for (char **file = target.files; ok && !*known && *file; file++) {
-        if (!g_file_test(*file, G_FILE_TEST_EXISTS))
+        if (!g_file_test(*file, G_FILE_TEST_EXISTS)) {
             continue;
+        }
         const char *argv[] = {"ssh-keygen", "-F", name, "-f", *file, NULL};
         struct spawn_result result = {0};
         ok = run(argv, LOCAL_TIMEOUT_MS, &result, error);
@@ -223,8 +237,9 @@ bool hostkey_is_known(const struct url *url, bool *known, GError **error)
  * ones; accept-new refuses a key that has changed. */
 char *hostkey_accept_command(const struct url *url)
 {
-    if (!url->host)
+    if (!url->host) {
         return g_strdup("");
+    }
     g_autofree char *host = bare_host(url);
     return g_strdup_printf(
         "ssh -o StrictHostKeyChecking=accept-new -o BatchMode=yes -T%s%s %s%s%s exit",
@@ -236,11 +251,13 @@ char *hostkey_fingerprint_of_line(const char *known_hosts_file, unsigned line)
 {
     size_t length = 0;
     g_autofree char *text = file_read(known_hosts_file, MAX_KNOWN_HOSTS, &length, NULL);
-    if (!text || line == 0)
+    if (!text || line == 0) {
         return NULL;
+    }
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    if (line > g_strv_length(lines))
+    if (line > g_strv_length(lines)) {
         return NULL;
+    }
     g_auto(GStrv) words = g_strsplit_set(g_strstrip(lines[line - 1]), " \t", -1);
     /* "[@marker] hosts type key [comment]" */
     unsigned skip = words[0] && words[0][0] == '@' ? 1 : 0;

@@ -40,18 +40,21 @@ bool git_look_parse_line(const char *line, size_t length, char **object_id, char
     *object_id = NULL;
     *branch = NULL;
     const char *tab = memchr(line, '\t', length);
-    if (!tab || memchr(line, '\0', length))
+    if (!tab || memchr(line, '\0', length)) {
         return false;
+    }
     const char *name = tab + 1;
     size_t name_length = length - (size_t)(name - line);
     size_t prefix = strlen(heads);
-    if (name_length <= prefix || memcmp(name, heads, prefix) != 0)
+    if (name_length <= prefix || memcmp(name, heads, prefix) != 0) {
         return false;
+    }
     g_autofree char *id = g_strndup(line, (gsize)(tab - line));
     g_autofree char *short_name = g_strndup(name + prefix, name_length - prefix);
     if (!text_is_object_id(id) || strspn(id, "0") == strlen(id) ||
-        !url_branch_name_is_valid(short_name, NULL))
+        !url_branch_name_is_valid(short_name, NULL)) {
         return false;
+    }
     *object_id = g_steal_pointer(&id);
     *branch = g_steal_pointer(&short_name);
     return true;
@@ -61,8 +64,9 @@ bool git_look_parse_line(const char *line, size_t length, char **object_id, char
 static bool line_is_a_ref(const char *line, size_t length)
 {
     const char *tab = memchr(line, '\t', length);
-    if (!tab)
+    if (!tab) {
         return false;
+    }
     g_autofree char *id = g_strndup(line, (gsize)(tab - line));
     return text_is_object_id(id) && length - (size_t)(tab - line) > 5 &&
            memcmp(tab + 1, "refs/", 5) == 0;
@@ -70,12 +74,14 @@ static bool line_is_a_ref(const char *line, size_t length)
 
 static bool is_asked_for(const struct git_look *look, const char *branch)
 {
-    if (!look->patterns[0])
+    if (!look->patterns[0]) {
         return true;
+    }
     for (char **pattern = look->patterns; *pattern; pattern++) {
         if (**pattern == '\0' || (text_is_glob(*pattern) ? text_glob_match(*pattern, branch)
-                                                         : strcmp(*pattern, branch) == 0))
+                                                         : strcmp(*pattern, branch) == 0)) {
             return true;
+        }
     }
     return false;
 }
@@ -83,8 +89,9 @@ static bool is_asked_for(const struct git_look *look, const char *branch)
 static void take_line(struct git_look *look)
 {
     char *id, *branch;
-    if (look->line_too_long)
+    if (look->line_too_long) {
         return;
+    }
     if (!git_look_parse_line(look->line->str, look->line->len, &id, &branch)) {
         look->malformed = look->malformed || !line_is_a_ref(look->line->str, look->line->len);
         return;
@@ -105,12 +112,14 @@ static void take_output(struct git_look *look, const char *bytes, size_t length)
     while (length > 0) {
         const char *newline = memchr(bytes, '\n', length);
         size_t part = newline ? (size_t)(newline - bytes) : length;
-        if (look->line->len + part > GIT_LOOK_MAX_LINE)
+        if (look->line->len + part > GIT_LOOK_MAX_LINE) {
             look->line_too_long = true;
-        else
+        } else {
             g_string_append_len(look->line, bytes, (gssize)part);
-        if (!newline)
+        }
+        if (!newline) {
             return;
+        }
         take_line(look);
         g_string_truncate(look->line, 0);
         look->line_too_long = false;
@@ -142,20 +151,22 @@ static void drain(struct git_look *look, int *fd,
     char bytes[READ_SIZE];
     for (int i = 0; *fd >= 0 && i < READS_AT_ONCE; i++) {
         ssize_t got = fd_read(*fd, bytes, sizeof bytes);
-        if (got > 0)
+        if (got > 0) {
             take(look, bytes, (size_t)got);
-        else if (got == 0 || errno != EAGAIN)
+        } else if (got == 0 || errno != EAGAIN) {
             fd_close(fd);
-        else
+        } else {
             return;
+        }
     }
 }
 
 /* The fixed head of a glob: ls-remote's own matching knows other brackets than fnmatch(3). */
 static char *remote_pattern(const char *pattern)
 {
-    if (*pattern != '\0' && !text_is_glob(pattern))
+    if (*pattern != '\0' && !text_is_glob(pattern)) {
         return g_strconcat(heads, pattern, NULL);
+    }
     return g_strdup_printf("%s%.*s*", heads, (int)strcspn(pattern, "*?[\\"), pattern);
 }
 
@@ -164,16 +175,18 @@ static bool start(struct git_look *look, const struct git_remote *remote, int ou
 {
     const char *git = git_executable(error);
     g_auto(GStrv) environment = git ? git_environment_remote(remote, error) : NULL;
-    if (!environment)
+    if (!environment) {
         return false;
+    }
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(argv, g_strdup(git));
     g_ptr_array_add(argv, g_strdup("ls-remote"));
     g_ptr_array_add(argv, g_strdup("--heads"));
     g_ptr_array_add(argv, g_strdup("--"));
     g_ptr_array_add(argv, g_strdup(remote->url));
-    for (char **pattern = look->patterns; *pattern; pattern++)
+    for (char **pattern = look->patterns; *pattern; pattern++) {
         g_ptr_array_add(argv, remote_pattern(*pattern));
+    }
     g_ptr_array_add(argv, NULL);
     struct spawn_options options = SPAWN_OPTIONS_INIT;
     options.argv = (const char *const *)argv->pdata;
@@ -183,8 +196,9 @@ static bool start(struct git_look *look, const struct git_remote *remote, int ou
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
     look->pid = spawn_start(&options, NULL, error);
-    if (look->pid > 0)
+    if (look->pid > 0) {
         return true;
+    }
     look->pid = 0;
     return false;
 }
@@ -194,8 +208,9 @@ struct git_look *git_look_start(const struct git_remote *remote, const char *con
 {
     static const char *const none[] = {NULL};
     int out[2], err[2] = {-1, -1};
-    if (!fd_pipe(out, error))
+    if (!fd_pipe(out, error)) {
         return NULL;
+    }
     struct git_look *look = g_new0(struct git_look, 1);
     look->url = g_strdup(remote->url);
     look->ssh_key_path = g_strdup(remote->ssh_key_path);
@@ -209,8 +224,9 @@ struct git_look *git_look_start(const struct git_remote *remote, const char *con
          start(look, remote, out[1], err[1], error);
     fd_close(&out[1]);
     fd_close(&err[1]);
-    if (ok)
+    if (ok) {
         return look;
+    }
     git_look_free(look);
     return NULL;
 }
@@ -232,8 +248,9 @@ bool git_look_read(struct git_look *look)
 
 void git_look_kill(struct git_look *look)
 {
-    if (look->pid == 0)
+    if (look->pid == 0) {
         return;
+    }
     look->killed = true;
     spawn_kill_group(look->pid, SIGKILL);
 }
@@ -246,11 +263,13 @@ static bool wait_for_exit(pid_t pid, int timeout_ms)
     auto_fd pidfd = spawn_open_pidfd(pid);
     for (;;) {
         siginfo_t info = {.si_pid = 0};
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
             return errno != EINTR;
+        }
         int64_t left = end - clock_monotonic_ms();
-        if (info.si_pid == pid || left <= 0)
+        if (info.si_pid == pid || left <= 0) {
             return info.si_pid == pid;
+        }
         struct pollfd item = {.fd = pidfd, .events = POLLIN};
         poll(&item, 1, pidfd >= 0 ? (int)left : 10);
     }
@@ -259,11 +278,13 @@ static bool wait_for_exit(pid_t pid, int timeout_ms)
 static int reap(struct git_look *look)
 {
     int status = 0;
-    if (!wait_for_exit(look->pid, EXIT_GRACE_MS))
+    if (!wait_for_exit(look->pid, EXIT_GRACE_MS)) {
         look->killed = true;
+    }
     spawn_kill_group(look->pid, SIGKILL);
-    while (waitpid(look->pid, &status, 0) < 0 && errno == EINTR)
+    while (waitpid(look->pid, &status, 0) < 0 && errno == EINTR) {
         continue;
+    }
     look->pid = 0;
     return status;
 }
@@ -298,22 +319,25 @@ GHashTable *git_look_finish(struct git_look *look, GError **error)
         return NULL;
     }
     /* asked before its end: the answer can't be complete */
-    if (look->out_fd >= 0)
+    if (look->out_fd >= 0) {
         git_look_kill(look);
+    }
     int status = reap(look);
     drain(look, &look->err_fd, take_error_output);
     bool torn = look->line->len > 0 || look->line_too_long;
     if (!look->killed && !look->too_many && !look->malformed && !torn && WIFEXITED(status) &&
-        WEXITSTATUS(status) == 0)
+        WEXITSTATUS(status) == 0) {
         return g_hash_table_ref(look->branches);
+    }
     set_failure(look, status, error);
     return NULL;
 }
 
 void git_look_free(struct git_look *look)
 {
-    if (!look)
+    if (!look) {
         return;
+    }
     if (look->pid > 0) {
         git_look_kill(look);
         reap(look);
@@ -332,8 +356,9 @@ GHashTable *git_look_now(const struct git_remote *remote, const char *const *pat
                          int timeout_ms, GError **error)
 {
     struct git_look *look = git_look_start(remote, patterns, error);
-    if (!look)
+    if (!look) {
         return NULL;
+    }
     int64_t end = clock_monotonic_ms() + timeout_ms;
     while (git_look_read(look)) {
         int64_t left = timeout_ms < 0 ? -1 : end - clock_monotonic_ms();

@@ -5,6 +5,7 @@
  * 2. git_look_read() takes what there is; when it says "over", git_look_finish() gives the answer.
  * 3. git_look_kill() at the caller's time limit, then git_look_finish().
  * 4. git_look_free() kills what is left.
+ *
  * Memory is bounded: only refs that a pattern asks for are kept.
  */
 #ifndef PHANTOM_CI_GIT_LOOK_H

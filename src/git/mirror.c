@@ -24,8 +24,9 @@ enum { LOCK_SLICE_MS = 200, REF_NAME_MAX = 160 };
 struct git_limits mirror_limits(const struct mirror *mirror)
 {
     struct git_limits limits = mirror->limits;
-    if (limits.timeout_ms >= 0 && mirror->end_ms > 0)
+    if (limits.timeout_ms >= 0 && mirror->end_ms > 0) {
         limits.timeout_ms = (int)MAX(mirror->end_ms - clock_monotonic_ms(), 1);
+    }
     return limits;
 }
 
@@ -42,16 +43,19 @@ bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spaw
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror->git_dir, NULL);
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     g_ptr_array_add(all, git_dir);
-    for (; *arguments; arguments++)
+    for (; *arguments; arguments++) {
         g_ptr_array_add(all, (gpointer)*arguments);
+    }
     g_ptr_array_add(all, NULL);
     struct git_limits limits = mirror_limits(mirror);
     GError *failure = NULL;
     if (git_run((const char *const *)all->pdata, (const char *const *)environment, &limits, out,
-                &failure))
+                &failure)) {
         return true;
-    if (failure->code == ERROR_REMOTE)
+    }
+    if (failure->code == ERROR_REMOTE) {
         failure->code = ERROR_SYSTEM;
+    }
     g_propagate_error(error, failure);
     return false;
 }
@@ -62,10 +66,11 @@ static char *ref_name(const char *text, const char *suffix)
 {
     g_autoptr(GString) name = g_string_new(NULL);
     for (const char *p = text; *p; p++) {
-        if (g_ascii_isalnum(*p) || *p == '-' || *p == '_')
+        if (g_ascii_isalnum(*p) || *p == '-' || *p == '_') {
             g_string_append_c(name, *p);
-        else
+        } else {
             g_string_append_printf(name, "%%%02X", (unsigned char)*p);
+        }
     }
     if (name->len > REF_NAME_MAX) {
         g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
@@ -90,8 +95,9 @@ static int wait_for_lock(struct mirror *mirror, const char *suffix, enum lock_mo
     for (;;) {
         GError *failure = NULL;
         int fd = lock_wait(path, mode, LOCK_SLICE_MS, &failure);
-        if (fd >= 0)
+        if (fd >= 0) {
             return fd;
+        }
         if (!error_has_code(failure, ERROR_BUSY)) {
             g_propagate_error(error, failure);
             return -1;
@@ -130,12 +136,14 @@ static void remove_leftovers(const char *git_dir)
         while (directory && (name = g_dir_read_name(directory)) != NULL) {
             g_autofree char *entry = g_build_filename(path, name, NULL);
             struct stat status;
-            if (lstat(entry, &status) != 0)
+            if (lstat(entry, &status) != 0) {
                 continue;
-            if (S_ISDIR(status.st_mode))
+            }
+            if (S_ISDIR(status.st_mode)) {
                 g_ptr_array_add(directories, g_steal_pointer(&entry));
-            else if (is_leftover(path, name, git_dir))
+            } else if (is_leftover(path, name, git_dir)) {
                 unlink(entry);
+            }
         }
     }
 }
@@ -143,8 +151,9 @@ static void remove_leftovers(const char *git_dir)
 static int lock_for_fetch(struct mirror *mirror, GError **error)
 {
     int fd = wait_for_lock(mirror, ".fetch-lock", LOCK_EXCLUSIVE, error);
-    if (fd >= 0)
+    if (fd >= 0) {
         remove_leftovers(mirror->git_dir);
+    }
     return fd;
 }
 
@@ -154,8 +163,9 @@ static int lock_for_fetch(struct mirror *mirror, GError **error)
 static bool remember_directory(struct mirror *mirror)
 {
     struct stat status = {0};
-    if (lstat(mirror->git_dir, &status) != 0)
+    if (lstat(mirror->git_dir, &status) != 0) {
         return false;
+    }
     bool same = status.st_dev == mirror->device && status.st_ino == mirror->inode;
     mirror->device = status.st_dev;
     mirror->inode = status.st_ino;
@@ -165,8 +175,9 @@ static bool remember_directory(struct mirror *mirror)
 static bool init_at(struct mirror *mirror, const char *path, const char *object_format,
                     GError **error)
 {
-    if (!file_remove_tree_at_path(path, error))
+    if (!file_remove_tree_at_path(path, error)) {
         return false;
+    }
     g_autofree char *format = g_strconcat("--object-format=", object_format, NULL);
     const char *arguments[] = {"init", "-q", "--bare", "--template=", format, "--", path, NULL};
     g_auto(GStrv) environment = git_environment_local(NULL);
@@ -175,8 +186,9 @@ static bool init_at(struct mirror *mirror, const char *path, const char *object_
         g_prefix_error(error, "can't make the mirror %s: ", path);
         return false;
     }
-    if (chmod(path, S_IRWXU) != 0)
+    if (chmod(path, S_IRWXU) != 0) {
         return error_set_errno(error, GIT_ERROR, errno, "can't make %s private", path);
+    }
     return true;
 }
 
@@ -191,11 +203,13 @@ static bool take_place(struct mirror *mirror, const char *path, GError **error)
     if (exchanged) {
         trash_set_aside(mirror->cache, path, NULL);
     } else {
-        if (!trash_set_aside(mirror->cache, mirror->git_dir, error))
+        if (!trash_set_aside(mirror->cache, mirror->git_dir, error)) {
             return false;
-        if (rename(path, mirror->git_dir) != 0)
+        }
+        if (rename(path, mirror->git_dir) != 0) {
             return error_set_errno(error, GIT_ERROR, errno, "can't rename %s to %s", path,
                                    mirror->git_dir);
+        }
     }
     remember_directory(mirror);
     return true;
@@ -221,8 +235,9 @@ static bool make_if_absent(struct mirror *mirror, GError **error)
         return true;
     }
     auto_fd lock = lock_for_fetch(mirror, error);
-    if (lock < 0)
+    if (lock < 0) {
         return false;
+    }
     if (lstat(mirror->git_dir, &status) == 0 && S_ISDIR(status.st_mode)) {
         remember_directory(mirror);
         return true;
@@ -234,14 +249,17 @@ static bool make_if_absent(struct mirror *mirror, GError **error)
 static char *stem_for(const char *cache, const struct git_remote *remote)
 {
     g_autofree char *trimmed = g_strdup(remote->url);
-    for (size_t length = strlen(trimmed); length > 0 && trimmed[length - 1] == '/'; length--)
+    for (size_t length = strlen(trimmed); length > 0 && trimmed[length - 1] == '/'; length--) {
         trimmed[length - 1] = '\0';
+    }
     const char *last = trimmed + strlen(trimmed);
-    while (last > trimmed && !strchr("/:", last[-1]))
+    while (last > trimmed && !strchr("/:", last[-1])) {
         last--;
+    }
     g_autofree char *name = g_strndup(last, MIN(strlen(last), 60));
-    if (g_str_has_suffix(name, ".git"))
+    if (g_str_has_suffix(name, ".git")) {
         name[strlen(name) - 4] = '\0';
+    }
     g_autofree char *component = file_component_from_name(name[0] ? name : "mirror");
     g_autofree char *identity = g_strconcat(remote->url, "\n", remote->ssh_key_path, NULL);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, identity, -1);
@@ -252,12 +270,14 @@ struct mirror *mirror_open(const char *cache_directory, const struct git_remote 
                            const struct git_limits *limits, GError **error)
 {
     struct url url;
-    if (!url_parse(remote->url, &url, error))
+    if (!url_parse(remote->url, &url, error)) {
         return NULL;
+    }
     url_clear(&url);
     g_autofree char *mirrors = g_build_filename(cache_directory, "mirrors", NULL);
-    if (!file_ensure_private_directory(mirrors, error))
+    if (!file_ensure_private_directory(mirrors, error)) {
         return NULL;
+    }
     struct mirror *mirror = g_new0(struct mirror, 1);
     mirror->cache = g_strdup(cache_directory);
     mirror->stem = stem_for(cache_directory, remote);
@@ -268,16 +288,18 @@ struct mirror *mirror_open(const char *cache_directory, const struct git_remote 
     mirror->limits = limits ? *limits : (struct git_limits){.timeout_ms = -1, .cancel_fd = -1};
     mirror_begin(mirror);
     mirror->lock_fd = wait_for_lock(mirror, ".lock", LOCK_SHARED, error);
-    if (mirror->lock_fd >= 0 && make_if_absent(mirror, error))
+    if (mirror->lock_fd >= 0 && make_if_absent(mirror, error)) {
         return mirror;
+    }
     mirror_close(mirror);
     return NULL;
 }
 
 void mirror_close(struct mirror *mirror)
 {
-    if (!mirror)
+    if (!mirror) {
         return;
+    }
     fd_close(&mirror->lock_fd);
     g_free(mirror->cache);
     g_free(mirror->stem);
@@ -299,8 +321,9 @@ const char *mirror_git_dir(const struct mirror *mirror)
 static bool contains_any(const char *text, const char *const *signs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strstr(text, signs[i]))
+        if (strstr(text, signs[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -341,8 +364,9 @@ static bool fetch_into(struct mirror *mirror, const char *source, const char *re
                        GError **error)
 {
     g_auto(GStrv) environment = git_environment_remote(&mirror->remote, error);
-    if (!environment)
+    if (!environment) {
         return false;
+    }
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror->git_dir, NULL);
     g_autofree char *refspec = g_strdup_printf("+%s:%s", source, ref);
     const char *arguments[] = {git_dir,
@@ -363,8 +387,9 @@ static bool fetch_into(struct mirror *mirror, const char *source, const char *re
     g_free(*said);
     *said = g_strdup(result.err ? result.err : "");
     spawn_result_clear(&result);
-    if (ok)
+    if (ok) {
         return true;
+    }
     if (failure->code == ERROR_REMOTE) {
         /* said again with the address, which the hints need */
         g_autofree char *words = git_explain_failure(*said, &mirror->remote);
@@ -388,8 +413,9 @@ static bool is_present(struct mirror *mirror, const char *sha)
 static bool update_ref(struct mirror *mirror, const char *ref, const char *sha, GError **error)
 {
     const char *arguments[] = {"update-ref", "--no-deref", ref, sha, NULL};
-    if (mirror_git(mirror, arguments, NULL, NULL))
+    if (mirror_git(mirror, arguments, NULL, NULL)) {
         return true;
+    }
     /* git refuses to write over a ref file that a crash has left empty */
     g_autofree char *path = g_build_filename(mirror->git_dir, ref, NULL);
     unlink(path);
@@ -402,10 +428,12 @@ static bool fetch_branch_of(struct mirror *mirror, const struct wanted *wanted, 
     g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
     g_autofree char *branch_ref = ref_name(wanted->keep_ref, "-branch");
     g_autofree char *ref = ref_name(wanted->keep_ref, "");
-    if (!fetch_into(mirror, source, branch_ref, said, error))
+    if (!fetch_into(mirror, source, branch_ref, said, error)) {
         return false;
-    if (is_present(mirror, wanted->sha))
+    }
+    if (is_present(mirror, wanted->sha)) {
         return update_ref(mirror, ref, wanted->sha, error);
+    }
     g_autofree char *url = url_for_display(mirror->url);
     g_autofree char *name = text_escape(wanted->branch);
     g_set_error(error, GIT_ERROR, ERROR_NOT_FOUND,
@@ -418,8 +446,9 @@ static bool fetch_wanted(struct mirror *mirror, const struct wanted *wanted, cha
                          GError **error)
 {
     int fault = fault_point("git.fetch");
-    if (fault != 0)
+    if (fault != 0) {
         return error_set_errno(error, GIT_ERROR, fault, "git fetch");
+    }
     if (!wanted->sha) {
         g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
         g_autofree char *tip_ref = ref_name(wanted->branch, "-tip");
@@ -435,8 +464,9 @@ static bool fetch_wanted(struct mirror *mirror, const struct wanted *wanted, cha
         g_clear_error(&failure);
         return fetch_branch_of(mirror, wanted, said, error);
     }
-    if (is_present(mirror, wanted->sha))
+    if (is_present(mirror, wanted->sha)) {
         return true;
+    }
     g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
                 "the mirror %s does not have the commit %s after fetching it", mirror->git_dir,
                 wanted->sha);
@@ -459,14 +489,16 @@ static bool rebuild(struct mirror *mirror, const struct wanted *wanted, char **s
     struct stat status;
     bool there = lstat(mirror->git_dir, &status) == 0;
     g_autofree char *format = g_strdup(object_format(wanted, *said ? *said : ""));
-    if (there && !remember_directory(mirror) && fetch_wanted(mirror, wanted, said, NULL))
+    if (there && !remember_directory(mirror) && fetch_wanted(mirror, wanted, said, NULL)) {
         return true;
+    }
     struct mirror fresh = *mirror;
     g_autofree char *path = path_of_new(mirror);
     fresh.git_dir = path;
     if (init_at(&fresh, path, format, error) && fetch_wanted(&fresh, wanted, said, error) &&
-        take_place(mirror, path, error))
+        take_place(mirror, path, error)) {
         return true;
+    }
     file_remove_tree_at_path(path, NULL);
     return false;
 }
@@ -497,8 +529,9 @@ static bool mirror_may_be_broken(const struct mirror *mirror, const GError *fail
 {
     bool wrong_kind = strstr(said, "mismatched algorithms") != NULL;
     if ((mirror->fresh && !wrong_kind) ||
-        (failure->code != ERROR_REMOTE && failure->code != ERROR_SYSTEM))
+        (failure->code != ERROR_REMOTE && failure->code != ERROR_SYSTEM)) {
         return false;
+    }
     return wrong_kind || !is_about_the_remote(said);
 }
 
@@ -507,16 +540,20 @@ static bool fetch_locked(struct mirror *mirror, const struct wanted *wanted, boo
 {
     g_autofree char *said = g_strdup("");
     GError *failure = NULL;
-    if (mirror->fresh && wanted->sha && strlen(wanted->sha) == 64 && !make(mirror, "sha256", error))
+    if (mirror->fresh && wanted->sha && strlen(wanted->sha) == 64 &&
+        !make(mirror, "sha256", error)) {
         return false;
-    if (fetch_wanted(mirror, wanted, &said, &failure))
+    }
+    if (fetch_wanted(mirror, wanted, &said, &failure)) {
         return true;
+    }
     if (failure->code == ERROR_SYSTEM) {
         /* git itself came to grief (killed, say): once more, before the mirror is suspected */
         g_clear_error(&failure);
         remove_leftovers(mirror->git_dir);
-        if (fetch_wanted(mirror, wanted, &said, &failure))
+        if (fetch_wanted(mirror, wanted, &said, &failure)) {
             return true;
+        }
     }
     if (mirror_may_be_broken(mirror, failure, said)) {
         GError *second = NULL;
@@ -543,8 +580,9 @@ bool mirror_fetch_tip(struct mirror *mirror, const char *branch, char **tip_ref,
     bool rebuilt = false;
     mirror_begin(mirror);
     auto_fd lock = lock_for_fetch(mirror, error);
-    if (lock < 0 || !fetch_locked(mirror, &wanted, &rebuilt, error))
+    if (lock < 0 || !fetch_locked(mirror, &wanted, &rebuilt, error)) {
         return false;
+    }
     mirror->fresh = false;
     *tip_ref = ref_name(branch, "-tip");
     return true;
@@ -559,8 +597,9 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, co
                             "a commit is named by all of its 40 or 64 digits here");
         return false;
     }
-    if (branch && !url_branch_name_is_valid(branch, error))
+    if (branch && !url_branch_name_is_valid(branch, error)) {
         return false;
+    }
     mirror_begin(mirror);
     g_free(mirror->branch);
     g_free(mirror->keep_ref);
@@ -571,8 +610,9 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, co
     bool ok = !mirror->fresh && is_present(mirror, sha) && update_ref(mirror, ref, sha, NULL);
     if (!ok) {
         auto_fd lock = lock_for_fetch(mirror, error);
-        if (lock < 0)
+        if (lock < 0) {
             return false;
+        }
         ok = (is_present(mirror, sha) && update_ref(mirror, ref, sha, NULL)) ||
              fetch_locked(mirror, &wanted, rebuilt, error);
     }
@@ -590,8 +630,9 @@ void mirror_collect_garbage(struct mirror *mirror)
         auto_fd fetch_lock = lock_for_fetch(mirror, NULL);
         const char *arguments[] = {"-c", "gc.auto=6700", "-c",      "gc.autoDetach=false",
                                    "gc", "--auto",       "--quiet", NULL};
-        if (fetch_lock >= 0)
+        if (fetch_lock >= 0) {
             mirror_git(mirror, arguments, NULL, NULL);
+        }
         fd_close(&fd);
     }
     mirror->lock_fd = lock_wait(path, LOCK_SHARED, -1, NULL);

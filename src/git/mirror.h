@@ -7,6 +7,7 @@
  *    is set aside and made anew once; *rebuilt says so.
  * 3. mirror_read_*() ask about objects; objects that can't be read make the mirror anew, too, once.
  * 4. mirror_close().
+ *
  * Leftover *.lock files of a killed git are removed under the exclusive lock.
  */
 #ifndef PHANTOM_CI_GIT_MIRROR_H

@@ -14,8 +14,9 @@ static bool read_objects(struct mirror *mirror, const char *sha, const char *con
 {
     GError *failure = NULL;
     mirror_begin(mirror);
-    if (mirror_git(mirror, arguments, out, &failure))
+    if (mirror_git(mirror, arguments, out, &failure)) {
         return true;
+    }
     if (failure->code != ERROR_SYSTEM || !mirror_heal(mirror, sha, NULL)) {
         g_propagate_error(error, failure);
         return false;
@@ -53,8 +54,9 @@ bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, 
     struct spawn_result result = {0};
     bool ok = read_objects(mirror, sha, arguments, &result, error);
     if (ok) {
-        if (result.out_length > 0 && result.out[result.out_length - 1] == '\n')
+        if (result.out_length > 0 && result.out[result.out_length - 1] == '\n') {
             result.out[result.out_length - 1] = '\0';
+        }
         size_t length = strlen(result.out);
         *subject = take_text(result.out);
         *author = take_text(length < result.out_length ? result.out + length + 1 : "");
@@ -65,12 +67,14 @@ bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, 
 
 static bool path_is_plain(const char *path)
 {
-    if (path[0] == '\0' || path[0] == '/')
+    if (path[0] == '\0' || path[0] == '/') {
         return false;
+    }
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     for (char **part = parts; *part; part++) {
-        if (**part == '\0' || strcmp(*part, ".") == 0 || strcmp(*part, "..") == 0)
+        if (**part == '\0' || strcmp(*part, ".") == 0 || strcmp(*part, "..") == 0) {
             return false;
+        }
     }
     return true;
 }
@@ -92,8 +96,9 @@ static bool check_entry(const char *entry, const char *path, size_t limit_bytes,
         return false;
     }
     unsigned size = 3;
-    while (g_strv_length(words) > size && words[size][0] == '\0')
+    while (g_strv_length(words) > size && words[size][0] == '\0') {
         size++;
+    }
     if (g_strv_length(words) <= size || !g_ascii_isdigit(words[size][0])) {
         g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
                     "%s: the size of the file can't be read from the mirror", shown);
@@ -177,10 +182,11 @@ bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char 
     bool answered = *answer || (failure->code == ERROR_SYSTEM && WIFEXITED(result.wait_status) &&
                                 WEXITSTATUS(result.wait_status) != 0);
     spawn_result_clear(&result);
-    if (answered)
+    if (answered) {
         g_clear_error(&failure);
-    else
+    } else {
         g_propagate_error(error, failure);
+    }
     return answered;
 }
 
@@ -218,18 +224,21 @@ bool mirror_find_on_branch(struct mirror *mirror, const char *branch, const char
                     "\"%s\" is not a commit: 7 to 64 hexadecimal digits are", shown);
         return false;
     }
-    if (!url_branch_name_is_valid(branch, error))
+    if (!url_branch_name_is_valid(branch, error)) {
         return false;
+    }
     g_autofree char *tip_ref = NULL;
     g_autofree char *found = NULL;
     if (!mirror_fetch_tip(mirror, branch, &tip_ref, error) ||
-        !resolve_prefix(mirror, prefix, &found, error))
+        !resolve_prefix(mirror, prefix, &found, error)) {
         return false;
+    }
     g_autofree char *tip = NULL;
     bool is_on_it = false;
     if (!resolve_prefix(mirror, tip_ref, &tip, error) ||
-        !mirror_is_ancestor(mirror, found, tip, &is_on_it, error))
+        !mirror_is_ancestor(mirror, found, tip, &is_on_it, error)) {
         return false;
+    }
     if (!is_on_it) {
         g_set_error(error, GIT_ERROR, ERROR_NOT_FOUND, "the commit %s is not on the branch %s",
                     found, branch);

@@ -19,9 +19,10 @@ static bool make_directories(int workspace_fd, GError **error)
         ".git/refs", ".git/refs/heads", ".git/refs/tags",    ".git/hooks",
         ".git/info"};
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (mkdirat(workspace_fd, names[i], 0755) != 0)
+        if (mkdirat(workspace_fd, names[i], 0755) != 0) {
             return error_set_errno(error, GIT_ERROR, errno, "can't make %s in the workspace",
                                    names[i]);
+        }
     }
     return true;
 }
@@ -29,8 +30,9 @@ static bool make_directories(int workspace_fd, GError **error)
 static int create(int workspace_fd, const char *name, GError **error)
 {
     int fd = openat(workspace_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0)
+    if (fd < 0) {
         error_set_errno(error, GIT_ERROR, errno, "can't make %s in the workspace", name);
+    }
     return fd;
 }
 
@@ -43,20 +45,25 @@ static bool write_file(int workspace_fd, const char *name, const char *text, GEr
 static bool copy_index(int workspace_fd, const char *index_file, GError **error)
 {
     auto_fd from = open(index_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (from < 0)
+    if (from < 0) {
         return error_set_errno(error, GIT_ERROR, errno, "can't open %s", index_file);
+    }
     auto_fd to = create(workspace_fd, ".git/index", error);
-    if (to < 0)
+    if (to < 0) {
         return false;
+    }
     g_autofree char *bytes = g_malloc(COPY_SIZE);
     for (;;) {
         ssize_t got = fd_read(from, bytes, COPY_SIZE);
-        if (got < 0)
+        if (got < 0) {
             return error_set_errno(error, GIT_ERROR, errno, "can't read %s", index_file);
-        if (got == 0)
+        }
+        if (got == 0) {
             return true;
-        if (!fd_write_all(to, bytes, (size_t)got, error))
+        }
+        if (!fd_write_all(to, bytes, (size_t)got, error)) {
             return false;
+        }
     }
 }
 
@@ -66,8 +73,9 @@ static char *config_text(const struct throwaway_git *what)
 {
     g_autoptr(GString) url = g_string_new(NULL);
     for (const char *p = what->url; *p; p++) {
-        if (*p == '"' || *p == '\\')
+        if (*p == '"' || *p == '\\') {
             g_string_append_c(url, '\\');
+        }
         g_string_append_c(url, *p);
     }
     bool long_ids = strlen(what->sha) == 64;

@@ -16,19 +16,23 @@ bool trash_set_aside(const char *cache_directory, const char *path, GError **err
 {
     g_autofree char *trash = g_build_filename(cache_directory, "trash", NULL);
     struct stat status;
-    if (lstat(path, &status) != 0 && errno == ENOENT)
+    if (lstat(path, &status) != 0 && errno == ENOENT) {
         return true;
-    if (!file_ensure_private_directory(trash, error))
+    }
+    if (!file_ensure_private_directory(trash, error)) {
         return false;
+    }
     /* a directory changes its parent only when it can itself be written */
-    if (S_ISDIR(status.st_mode) && (status.st_mode & S_IRWXU) != S_IRWXU)
+    if (S_ISDIR(status.st_mode) && (status.st_mode & S_IRWXU) != S_IRWXU) {
         chmod(path, S_IRWXU);
+    }
     g_autofree char *base = g_path_get_basename(path);
     g_autofree char *name =
         g_strdup_printf("%.100s-%" G_GINT64_FORMAT "-%08x", base, clock_now_ms(), g_random_int());
     g_autofree char *target = g_build_filename(trash, name, NULL);
-    if (rename(path, target) != 0)
+    if (rename(path, target) != 0) {
         return error_set_errno(error, GIT_ERROR, errno, "can't move %s to %s", path, target);
+    }
     return true;
 }
 
@@ -40,8 +44,9 @@ unsigned trash_empty(const char *cache_directory)
     unsigned left = 0;
     const char *name;
     while (directory && (name = g_dir_read_name(directory)) != NULL) {
-        if (!file_remove_tree(fd, name, NULL))
+        if (!file_remove_tree(fd, name, NULL)) {
             left++;
+        }
     }
     return left;
 }

@@ -15,25 +15,28 @@
 #include "base/text.h"
 
 enum {
-    LINE_MAX_BYTES = 3500,        /* of foreign text; with its prefix and escapes a line is cut to WRITE_MAX_BYTES */
-    WRITE_MAX_BYTES = 4096,       /* PIPE_BUF: writes up to here are not mixed with those of others */
+    LINE_MAX_BYTES =
+        3500, /* of foreign text; with its prefix and escapes a line is cut to WRITE_MAX_BYTES */
+    WRITE_MAX_BYTES = 4096, /* PIPE_BUF: writes up to here are not mixed with those of others */
     QUEUE_MAX_BYTES = 256 * 1024,
 };
 
 struct echo {
-    int fd;          /* of its own */
-    bool may_block;  /* the descriptor could not be made non-blocking: ask poll(2) before each write */
-    char *lead;      /* "<6>app#12 | " */
+    int fd;         /* of its own */
+    bool may_block; /* the descriptor could not be made non-blocking: ask poll(2) before each write
+                     */
+    char *lead;     /* "<6>app#12 | " */
     int64_t job;
-    GString *line;   /* the unfinished line, as it came */
-    GString *shown;  /* scratch */
-    GString *queue;  /* finished lines that wait to go out */
+    GString *line;  /* the unfinished line, as it came */
+    GString *shown; /* scratch */
+    GString *queue; /* finished lines that wait to go out */
     int64_t dropped_bytes;
 };
 
 /*
- * A description of our own for pipes and terminals: O_NONBLOCK on the shared one would hit the daemon and every step
- * that inherits it. Regular files keep the shared one, for its offset, and never block.
+ * A description of our own for pipes and terminals: O_NONBLOCK on the shared one would hit the
+ * daemon and every step that inherits it. Regular files keep the shared one, for its offset, and
+ * never block.
  */
 static int open_own(int fd, bool *may_block)
 {
@@ -129,7 +132,8 @@ static void send_line(struct echo *echo, const char *bytes, size_t length)
     g_string_assign(echo->shown, echo->lead);
     text_append_escaped(echo->shown, bytes, length, TEXT_KEEP_LAYOUT);
     if (echo->shown->len >= WRITE_MAX_BYTES) {
-        const char *cut = g_utf8_find_prev_char(echo->shown->str, echo->shown->str + WRITE_MAX_BYTES - 8);
+        const char *cut =
+            g_utf8_find_prev_char(echo->shown->str, echo->shown->str + WRITE_MAX_BYTES - 8);
         g_string_truncate(echo->shown, (gsize)(cut - echo->shown->str));
         g_string_append(echo->shown, "...");
     }

@@ -1,7 +1,8 @@
 /*
- * A job's output on standard output, as it comes: whole lines, each led by its job ("app#12 | ..."), control
- * characters escaped. Standard output may be a terminal, a file, a pipe or the journal, and is shared with the
- * daemon and with other jobs; a reader that does not read costs lines there (they are counted and told), never time.
+ * A job's output on standard output, as it comes: whole lines, each led by its job ("app#12 |
+ * ..."), control characters escaped. Standard output may be a terminal, a file, a pipe or the
+ * journal, and is shared with the daemon and with other jobs; a reader that does not read costs
+ * lines there (they are counted and told), never time.
  */
 #ifndef PHANTOM_CI_JOB_ECHO_H
 #define PHANTOM_CI_JOB_ECHO_H
@@ -12,7 +13,8 @@
 
 struct echo;
 
-/* `fd`: usually STDOUT_FILENO. `prefix` NULL = no prefix; `job` is named where lines were dropped. */
+/* `fd`: usually STDOUT_FILENO. `prefix` NULL = no prefix; `job` is named where lines were dropped.
+ */
 struct echo *echo_new(int fd, const char *prefix, int64_t job);
 
 /* Takes bytes as they come; complete lines go out, the rest waits. */

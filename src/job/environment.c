@@ -8,8 +8,8 @@
 
 static bool may_pass(const char *entry)
 {
-    static const char *const names[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG",
-                                        "TZ",   "SSH_AUTH_SOCK"};
+    static const char *const names[] = {"PATH",  "HOME", "USER", "LOGNAME",
+                                        "SHELL", "LANG", "TZ",   "SSH_AUTH_SOCK"};
     const char *end = strchr(entry, '=');
     size_t length = end ? (size_t)(end - entry) : 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {

@@ -30,26 +30,30 @@ char *explain_status(int wait_status)
     return hint ? g_strdup_printf("%s: %s", status, hint) : g_steal_pointer(&status);
 }
 
-char *explain_spawn_failure(const struct spawn_failure *failure, const char *program, const char *path)
+char *explain_spawn_failure(const struct spawn_failure *failure, const char *program,
+                            const char *path)
 {
     bool is_path = strchr(program, '/') != NULL;
     if (failure->stage == SPAWN_STAGE_EXEC && failure->errnum == ENOENT && !is_path) {
         return g_strdup_printf("command not found: %s (PATH=%s)", program, path);
     }
     if (failure->stage == SPAWN_STAGE_EXEC && failure->errnum == ENOENT) {
-        return g_strdup_printf("no such file: %s (or the interpreter that its first line names)", program);
+        return g_strdup_printf("no such file: %s (or the interpreter that its first line names)",
+                               program);
     }
     if (failure->stage == SPAWN_STAGE_EXEC && failure->errnum == EACCES) {
-        return g_strdup_printf("not executable: %s (git update-index --chmod=+x, or name its interpreter)",
-                               program);
+        return g_strdup_printf(
+            "not executable: %s (git update-index --chmod=+x, or name its interpreter)", program);
     }
     if (failure->stage == SPAWN_STAGE_EXEC && failure->errnum == ENOEXEC) {
-        return g_strdup_printf("exec format error: %s is neither a program for this machine nor a script "
-                               "whose first line begins with #!",
-                               program);
+        return g_strdup_printf(
+            "exec format error: %s is neither a program for this machine nor a script "
+            "whose first line begins with #!",
+            program);
     }
     if (failure->errnum == E2BIG) {
-        return g_strdup_printf("cannot start %s: its arguments and environment are too long", program);
+        return g_strdup_printf("cannot start %s: its arguments and environment are too long",
+                               program);
     }
     return g_strdup_printf("cannot start %s: %s", program, g_strerror(failure->errnum));
 }

@@ -8,6 +8,7 @@
 char *explain_status(int wait_status);
 
 /* Why a program could not be started. `path` is the PATH that was searched. Free with g_free(). */
-char *explain_spawn_failure(const struct spawn_failure *failure, const char *program, const char *path);
+char *explain_spawn_failure(const struct spawn_failure *failure, const char *program,
+                            const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What a job writes into the store, through a full disk and a busy database: facts about a job are not given up
- * before LEDGER_PATIENCE_MS, and the reserve in the state directory is spent for them.
+ * What a job writes into the store, through a full disk and a busy database: facts about a job are
+ * not given up before LEDGER_PATIENCE_MS, and the reserve in the state directory is spent for them.
  */
 #ifndef PHANTOM_CI_JOB_LEDGER_H
 #define PHANTOM_CI_JOB_LEDGER_H
@@ -13,7 +13,8 @@
 
 enum { LEDGER_PATIENCE_MS = 10 * 60 * 1000, LEDGER_RETRY_MS = 1000 };
 
-/* Calls `write` until it succeeds, fails for another reason than space or lock, or the patience is over. */
+/* Calls `write` until it succeeds, fails for another reason than space or lock, or the patience is
+ * over. */
 bool ledger_insist(const struct paths *paths, bool (*write)(void *data, GError **error), void *data,
                    GError **error);
 

@@ -1,7 +1,7 @@
 /*
- * phantom_ci-job: runs one job to its end. Started by phantom_ci with the section of Repo.toml as JSON on standard
- * input and the job's lock as descriptor 3; see daemon/launch.h. It opens no socket, and of what a commit holds it parses only the
- * workflow file.
+ * phantom_ci-job: runs one job to its end. Started by phantom_ci with the section of Repo.toml as
+ * JSON on standard input and the job's lock as descriptor 3; see daemon/launch.h. It opens no
+ * socket, and of what a commit holds it parses only the workflow file.
  */
 #include <glib.h>
 #include <signal.h>
@@ -52,8 +52,9 @@ static bool parse_arguments(int argc, char **argv, struct worker_options *option
         return false;
     }
     if (job < 1 || !parse_output(output, &options->output)) {
-        g_set_error(error, BASE_ERROR, ERROR_INVALID,
-                    "phantom_ci-job is started by phantom_ci; to run a job by hand: phantom_ci run NAME");
+        g_set_error(
+            error, BASE_ERROR, ERROR_INVALID,
+            "phantom_ci-job is started by phantom_ci; to run a job by hand: phantom_ci run NAME");
         return false;
     }
     options->job = job;

@@ -85,7 +85,8 @@ static void judge(struct worker *worker, const struct step_outcome *outcome, con
     }
 }
 
-static bool end_job(struct worker *worker, const struct workflow_step *wanted, const struct step *step)
+static bool end_job(struct worker *worker, const struct workflow_step *wanted,
+                    const struct step *step)
 {
     g_autofree char *words = text_join_words(wanted->argv);
     if (strlen(words) > 200) {
@@ -95,23 +96,24 @@ static bool end_job(struct worker *worker, const struct workflow_step *wanted, c
     case STEP_SUCCESS:
         return true;
     case STEP_TIMEOUT:
-        return worker_end(worker, JOB_TIMEOUT, "step %" G_GUINT64_FORMAT " (%s): %s", step->number, words,
-                          step->reason);
+        return worker_end(worker, JOB_TIMEOUT, "step %" G_GUINT64_FORMAT " (%s): %s", step->number,
+                          words, step->reason);
     case STEP_CANCELED:
     case STEP_INTERRUPTED:
         return worker_end_by_error(worker, words, NULL);
     case STEP_ERROR:
-        return worker_end(worker, JOB_ERROR, "step %" G_GUINT64_FORMAT " (%s): %s", step->number, words,
-                          step->reason);
+        return worker_end(worker, JOB_ERROR, "step %" G_GUINT64_FORMAT " (%s): %s", step->number,
+                          words, step->reason);
     case STEP_FAILED:
     case STEP_RUNNING:
         break;
     }
-    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s", step->number, words,
-                      step->reason);
+    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s",
+                      step->number, words, step->reason);
 }
 
-static void run_program(struct worker *worker, const struct workflow_step *wanted, struct step *step)
+static void run_program(struct worker *worker, const struct workflow_step *wanted,
+                        struct step *step)
 {
     extern char **environ;
     const struct environment_source source = {

@@ -10,7 +10,8 @@
 
 enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
 
-/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop: once more. */
+/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop:
+ * once more. */
 static bool was_false_alarm(struct worker *worker, const GError *error)
 {
     return error_has_code(error, ERROR_CANCELED) && !worker_is_stopped(worker);
@@ -27,8 +28,9 @@ static bool fetch_commit(struct worker *worker, GError **error)
             mirror_open(worker->options->paths.cache, &worker->remote, &worker->limits, error);
     }
     bool rebuilt = false;
-    bool good = worker->mirror && mirror_fetch(worker->mirror, worker->job->sha, worker->job->branch,
-                                               worker->keep_ref, &rebuilt, error);
+    bool good =
+        worker->mirror && mirror_fetch(worker->mirror, worker->job->sha, worker->job->branch,
+                                       worker->keep_ref, &rebuilt, error);
     if (good && rebuilt) {
         worker_note(worker, "the local mirror was broken and has been made anew");
     }
@@ -43,7 +45,8 @@ bool phase_fetch(struct worker *worker)
             break;
         }
         if (!was_false_alarm(worker, error)) {
-            g_autofree char *what = g_strdup_printf("cannot fetch %s", text_short_id(worker->job->sha));
+            g_autofree char *what =
+                g_strdup_printf("cannot fetch %s", text_short_id(worker->job->sha));
             return worker_end_by_error(worker, what, error);
         }
     }
@@ -66,7 +69,8 @@ static bool is_rewind(struct worker *worker)
     }
     bool grew = false;
     g_autoptr(GError) error = NULL;
-    /* An earlier tip that is unknown here can't be an ancestor: all of those came with the commit. */
+    /* An earlier tip that is unknown here can't be an ancestor: all of those came with the commit.
+     */
     return mirror_is_ancestor(worker->mirror, previous, worker->job->sha, &grew, &error) && !grew;
 }
 
@@ -78,10 +82,11 @@ bool phase_rules(struct worker *worker)
     g_autofree char *from = g_strdup(text_short_id(worker->job->previous_sha));
     const char *to = text_short_id(worker->job->sha);
     if (worker->repo->on_rewind == ON_REWIND_BLOCK) {
-        return worker_end(worker, JOB_BLOCKED,
-                          "the branch was rewound from %s to %s and on_rewind = \"block\"; to run it all "
-                          "the same: phantom_ci retry %" G_GINT64_FORMAT,
-                          from, to, worker->job->id);
+        return worker_end(
+            worker, JOB_BLOCKED,
+            "the branch was rewound from %s to %s and on_rewind = \"block\"; to run it all "
+            "the same: phantom_ci retry %" G_GINT64_FORMAT,
+            from, to, worker->job->id);
     }
     worker_note(worker, "the branch was rewound from %s to %s", from, to);
     return true;
@@ -105,8 +110,8 @@ bool phase_workflow(struct worker *worker)
     }
     g_autoptr(GError) error = NULL;
     size_t length = 0;
-    g_autofree char *bytes = mirror_read_file(worker->mirror, worker->job->sha, path, WORKFLOW_MAX_BYTES,
-                                              &length, &error);
+    g_autofree char *bytes = mirror_read_file(worker->mirror, worker->job->sha, path,
+                                              WORKFLOW_MAX_BYTES, &length, &error);
     if (!bytes && error_has_code(error, ERROR_NOT_FOUND)) {
         return worker_end(worker, JOB_SKIPPED, "the commit has no %s", path);
     }
@@ -157,8 +162,9 @@ static bool check_out(struct worker *worker, GError **error)
     bool replaced = false;
     bool good = checkout_prepare(worker->checkout, &request, &replaced, error);
     if (replaced) {
-        worker_note(worker, "the workspace could not be cleaned: it was set aside (trash/ in the cache "
-                            "directory) and a new one made");
+        worker_note(worker,
+                    "the workspace could not be cleaned: it was set aside (trash/ in the cache "
+                    "directory) and a new one made");
     }
     return good;
 }

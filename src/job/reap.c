@@ -40,7 +40,8 @@ struct process {
 
 #ifdef __linux__
 
-/* /proc/<pid>/stat, proc(5): the name is in parentheses and may hold any character, so it ends at the last one. */
+/* /proc/<pid>/stat, proc(5): the name is in parentheses and may hold any character, so it ends at
+ * the last one. */
 static bool read_process(pid_t pid, struct process *process)
 {
     char path[64];
@@ -108,8 +109,8 @@ static GArray *list_descendants(void)
     return found;
 }
 
-/* A direct child can't be recycled before this process waits for it. Of any other, the pidfd holds it in place
- * while its identity is asked again. */
+/* A direct child can't be recycled before this process waits for it. Of any other, the pidfd holds
+ * it in place while its identity is asked again. */
 static void signal_process(const struct process *process, int signal_number)
 {
     g_assert(process->pid > 1);
@@ -150,7 +151,8 @@ static bool collect_ended(void)
 
 static void count_new(struct reap_report *report, GHashTable *seen, const struct process *process)
 {
-    /* The pid alone will do: within one clean-up it is next to never used twice, and only a number is at stake. */
+    /* The pid alone will do: within one clean-up it is next to never used twice, and only a number
+     * is at stake. */
     if (process->state == 'Z' || !g_hash_table_add(seen, GINT_TO_POINTER((int)process->pid))) {
         return;
     }

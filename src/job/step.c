@@ -64,7 +64,8 @@ static void begin_end(struct attendance *attendance, enum step_end why)
 static bool take_output(struct attendance *attendance)
 {
     static char chunk[CHUNK_BYTES];
-    ssize_t length = attendance->output_fd >= 0 ? fd_read(attendance->output_fd, chunk, sizeof(chunk)) : 0;
+    ssize_t length =
+        attendance->output_fd >= 0 ? fd_read(attendance->output_fd, chunk, sizeof(chunk)) : 0;
     if (length <= 0) {
         if (length == 0 || errno != EAGAIN) {
             fd_close(&attendance->output_fd);
@@ -132,8 +133,8 @@ static int64_t cpu_us_of_children(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_CHILDREN, &usage);
-    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec +
-           usage.ru_stime.tv_usec;
+    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+           usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
 static int64_t max_rss_bytes(const struct rusage *usage)
@@ -155,7 +156,8 @@ static void clean_up(struct attendance *attendance)
     int64_t grace_ms = attendance->ending ? MAX(attendance->kill_at_ms - clock_monotonic_ms(), 0)
                                           : LEFTOVER_GRACE_MS;
 #ifndef __linux__
-    /* Without a subreaper the process group is all that is known, and only while its leader is not reaped. */
+    /* Without a subreaper the process group is all that is known, and only while its leader is not
+     * reaped. */
     spawn_kill_group(attendance->leader, SIGKILL);
 #endif
     while (wait4(attendance->leader, &outcome->wait_status, 0, &usage) < 0 && errno == EINTR) {

@@ -13,11 +13,11 @@
 #include "job/echo.h"
 
 enum step_end {
-    STEP_END_EXITED,     /* wait_status tells how */
-    STEP_END_NOT_STARTED,/* failure tells why */
+    STEP_END_EXITED,      /* wait_status tells how */
+    STEP_END_NOT_STARTED, /* failure tells why */
     STEP_END_TIMEOUT,
-    STEP_END_STOPPED,    /* should_stop() said so */
-    STEP_END_SINK_FAILED,/* its output could not be kept; the sink's error is returned */
+    STEP_END_STOPPED,     /* should_stop() said so */
+    STEP_END_SINK_FAILED, /* its output could not be kept; the sink's error is returned */
 };
 
 struct step_run {
@@ -37,15 +37,15 @@ struct step_outcome {
     enum step_end end;
     int wait_status; /* of the leader, if it was started */
     struct spawn_failure failure;
-    int64_t cpu_us;  /* user and system time of everything that was waited for */
+    int64_t cpu_us; /* user and system time of everything that was waited for */
     int64_t max_rss_bytes;
-    unsigned left_count;  /* processes that were alive when the leader had ended, and were killed */
-    char *left_names;     /* or NULL */
+    unsigned left_count; /* processes that were alive when the leader had ended, and were killed */
+    char *left_names;    /* or NULL */
 };
 void step_outcome_clear(struct step_outcome *outcome);
 
-/* When it returns, nothing that the step started is alive. False with `error` only for STEP_END_SINK_FAILED and for failures of the
- * runner itself (no pipe, no process). */
+/* When it returns, nothing that the step started is alive. False with `error` only for
+ * STEP_END_SINK_FAILED and for failures of the runner itself (no pipe, no process). */
 bool step_run(const struct step_run *run, struct step_outcome *outcome, GError **error);
 
 #endif

@@ -32,8 +32,10 @@ int stop_open(const struct paths *paths, int64_t job, GError **error)
     }
     auto_fd fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode) || status.st_uid != geteuid()) {
-        error_set_errno(error, JOB_ERROR_DOMAIN, fd < 0 ? errno : EINVAL, "cannot use %s as a FIFO", path);
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode) ||
+        status.st_uid != geteuid()) {
+        error_set_errno(error, JOB_ERROR_DOMAIN, fd < 0 ? errno : EINVAL, "cannot use %s as a FIFO",
+                        path);
         return -1;
     }
     wake_fd = fd;

@@ -57,7 +57,8 @@ bool worker_end_by_error(struct worker *worker, const char *what, const GError *
     }
     if (clock_monotonic_ms() >= worker->deadline_ms) {
         g_autofree char *timeout = units_format_duration(worker->repo->timeout_ms);
-        return worker_end(worker, JOB_TIMEOUT, "%s: the job's timeout of %s is over", what, timeout);
+        return worker_end(worker, JOB_TIMEOUT, "%s: the job's timeout of %s is over", what,
+                          timeout);
     }
     return worker_end(worker, JOB_ERROR, "%s: %s", what, error ? error->message : "unknown");
 }
@@ -71,8 +72,8 @@ static bool write_note(void *data, GError **error)
 {
     struct note_write *note = data;
     int64_t offset = note->worker->log ? joblog_writer_offset(note->worker->log) : 0;
-    return store_note_add(note->worker->store, note->worker->job->id, offset, note->text, clock_now_ms(),
-                          error);
+    return store_note_add(note->worker->store, note->worker->job->id, offset, note->text,
+                          clock_now_ms(), error);
 }
 
 void worker_note(struct worker *worker, const char *format, ...)
@@ -109,7 +110,8 @@ static bool write_claim(void *data, GError **error)
 static bool claim_job(struct worker *worker, GError **error)
 {
     struct claim claim = {worker, false};
-    if (fault_point("job.claim") || !ledger_insist(&worker->options->paths, write_claim, &claim, error)) {
+    if (fault_point("job.claim") ||
+        !ledger_insist(&worker->options->paths, write_claim, &claim, error)) {
         return false;
     }
     if (claim.claimed) {
@@ -160,8 +162,8 @@ static bool write_finish(void *data, GError **error)
     if (fault) {
         return error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot record the end of the job");
     }
-    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, clock_now_ms(),
-                            NULL, error);
+    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason,
+                            clock_now_ms(), NULL, error);
 }
 
 /* Nothing of the job is alive or lies about when its final state is written. */
@@ -234,7 +236,8 @@ int worker_run(const struct worker_options *options)
         code = EXIT_CODE_TRY_AGAIN;
     }
     if (error) {
-        fprintf(stderr, "phantom_ci-job: job %" G_GINT64_FORMAT ": %s\n", options->job, error->message);
+        fprintf(stderr, "phantom_ci-job: job %" G_GINT64_FORMAT ": %s\n", options->job,
+                error->message);
     }
     release(&worker);
     return code;

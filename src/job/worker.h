@@ -1,6 +1,6 @@
 /*
- * The life of one job: claim, fetch, check the rules, read the workflow, check out, run the steps, record the result.
- * See job_phases in worker.c for the order.
+ * The life of one job: claim, fetch, check the rules, read the workflow, check out, run the steps,
+ * record the result. See job_phases in worker.c for the order.
  */
 #ifndef PHANTOM_CI_JOB_WORKER_H
 #define PHANTOM_CI_JOB_WORKER_H
@@ -19,8 +19,8 @@ struct worker_options {
     enum worker_output output;
 };
 
-/* Returns the exit code of phantom_ci-job: 0 for success, 1 for any other final state, 75 when the job was not to be
- * had (not queued any more, or another job of its branch is running). */
+/* Returns the exit code of phantom_ci-job: 0 for success, 1 for any other final state, 75 when the
+ * job was not to be had (not queued any more, or another job of its branch is running). */
 int worker_run(const struct worker_options *options);
 
 #endif

@@ -39,8 +39,8 @@ struct worker {
 bool worker_end(struct worker *worker, enum job_state state, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
-/* Ends the job as a failed call of git, the store or the system asks for: a time limit, a stop, or `error` with its
- * message behind `what`. Always false. */
+/* Ends the job as a failed call of git, the store or the system asks for: a time limit, a stop, or
+ * `error` with its message behind `what`. Always false. */
 bool worker_end_by_error(struct worker *worker, const char *what, const GError *error);
 
 /* A line of the runner itself in the job's log. */

@@ -55,7 +55,8 @@ static void judge_new(GPtrArray *events, const struct repo_config *repo, GHashTa
     g_hash_table_iter_init(&iterator, refs);
     while (g_hash_table_iter_next(&iterator, &name, &tip)) {
         if (!g_hash_table_contains(known_names, name) && repo_config_wants_branch(repo, name)) {
-            add_event(events, selection_changed ? BRANCH_BASELINE : BRANCH_CREATED, name, NULL, tip);
+            add_event(events, selection_changed ? BRANCH_BASELINE : BRANCH_CREATED, name, NULL,
+                      tip);
         }
     }
     for (char **target = repo->target_branches; *target; target++) {

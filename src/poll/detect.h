@@ -1,8 +1,8 @@
 /*
  * What changed on a remote since it was last looked at. Pure.
  *
- * A branch that is seen for the first time is a baseline when the section itself is new or its selection
- * changed; otherwise somebody has just pushed it, and it runs.
+ * A branch that is seen for the first time is a baseline when the section itself is new or its
+ * selection changed; otherwise somebody has just pushed it, and it runs.
  */
 #ifndef PHANTOM_CI_POLL_DETECT_H
 #define PHANTOM_CI_POLL_DETECT_H
@@ -35,8 +35,8 @@ struct known_branch {
     bool gone;
 };
 
-/* `known`: GArray of struct known_branch; `refs`: name -> object id as a look tells. Returns a GPtrArray
- * of struct branch_event *, sorted by name; empty when nothing changed. */
+/* `known`: GArray of struct known_branch; `refs`: name -> object id as a look tells. Returns a
+ * GPtrArray of struct branch_event *, sorted by name; empty when nothing changed. */
 GPtrArray *detect_changes(const struct repo_config *repo, const GArray *known, GHashTable *refs,
                           bool selection_changed);
 

@@ -185,9 +185,10 @@ void poller_run(struct poller *poller, int64_t now_ms)
     }
 }
 
-/* When something happens by itself to this remote: it falls due, or its look loses its place or its time. */
-static int64_t next_moment(const struct poller *poller, const struct remote *remote, bool places_free,
-                           int64_t now_ms)
+/* When something happens by itself to this remote: it falls due, or its look loses its place or its
+ * time. */
+static int64_t next_moment(const struct poller *poller, const struct remote *remote,
+                           bool places_free, int64_t now_ms)
 {
     if (!remote->look) {
         return remote->due_ms > now_ms || places_free ? remote->due_ms : INT64_MAX;

@@ -24,7 +24,8 @@ static struct remote *remote_new(const struct repo_config *repo, int64_t now_ms)
     return remote;
 }
 
-/* The branches that the sections ask for together; one section that wants every branch wants them all. */
+/* The branches that the sections ask for together; one section that wants every branch wants them
+ * all. */
 static char **union_of_patterns(const GPtrArray *sections)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);

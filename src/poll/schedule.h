@@ -6,12 +6,13 @@
 
 enum { SCHEDULE_BACKOFF_CAP_MS = 15 * 60 * 1000 };
 
-/* The time until the look after a good one. `first` spreads remotes that all began together over the
- * second half of the interval; later looks keep a jitter of 5 %. `random` is any number. */
+/* The time until the look after a good one. `first` spreads remotes that all began together over
+ * the second half of the interval; later looks keep a jitter of 5 %. `random` is any number. */
 int64_t schedule_after_success(int64_t interval_ms, int first, uint32_t random);
 
-/* The time until the look after `failures` (>= 1) failed ones in a row: the interval doubled each time,
- * at most the larger of the interval and SCHEDULE_BACKOFF_CAP_MS, less up to 20 % of jitter. */
+/* The time until the look after `failures` (>= 1) failed ones in a row: the interval doubled each
+ * time, at most the larger of the interval and SCHEDULE_BACKOFF_CAP_MS, less up to 20 % of jitter.
+ */
 int64_t schedule_after_failure(int64_t interval_ms, unsigned failures, uint32_t random);
 
 #endif

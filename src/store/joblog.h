@@ -6,8 +6,9 @@
  *                                  (20 digits); the oldest is removed when a new one is begun
  *   logs/<job>/times               pairs of little-endian int64: offset, UTC milliseconds
  *
- * Head and tail together stay below the cap, and the end of the output is always kept. Offsets count
- * in the output as the steps wrote it, so that a step's range stays true whatever was dropped.
+ * Head and tail together stay below the cap, and the end of the output is always kept. Offsets
+ * count in the output as the steps wrote it, so that a step's range stays true whatever was
+ * dropped.
  */
 #ifndef PHANTOM_CI_STORE_JOBLOG_H
 #define PHANTOM_CI_STORE_JOBLOG_H
@@ -18,14 +19,15 @@
 
 struct joblog_writer;
 
-/* Makes the directory (0700), which must not exist yet or be empty of output (a symlink or a file in its
- * place is ERROR_DENIED). cap_bytes >= 64 KiB. */
+/* Makes the directory (0700), which must not exist yet or be empty of output (a symlink or a file
+ * in its place is ERROR_DENIED). cap_bytes >= 64 KiB. */
 struct joblog_writer *joblog_writer_open(const char *directory, int64_t cap_bytes, GError **error);
 /* Appends; ERROR_NO_SPACE when the disk is full. */
-bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_t length, int64_t now_ms,
-                          GError **error);
+bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_t length,
+                          int64_t now_ms, GError **error);
 int64_t joblog_writer_offset(const struct joblog_writer *writer);
-bool joblog_writer_close(struct joblog_writer *writer, GError **error); /* fsync; frees in any case */
+bool joblog_writer_close(struct joblog_writer *writer,
+                         GError **error); /* fsync; frees in any case */
 
 struct joblog_reader;
 
@@ -39,7 +41,8 @@ struct joblog_chunk {
 /* ERROR_NOT_FOUND when the job has no output yet. */
 struct joblog_reader *joblog_reader_open(const char *directory, GError **error);
 void joblog_reader_close(struct joblog_reader *reader);
-/* The next piece from the current position (0 at first). Safe while the writer appends and drops. */
+/* The next piece from the current position (0 at first). Safe while the writer appends and drops.
+ */
 bool joblog_reader_next(struct joblog_reader *reader, struct joblog_chunk *chunk, GError **error);
 void joblog_reader_seek(struct joblog_reader *reader, int64_t offset);
 /* Where the output ends now. */

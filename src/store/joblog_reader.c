@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -8,109 +7,35 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "store/joblog.h"
+#include "store/joblog_segment.h"
 #include "store/store.h"
 
-enum { CHUNK_BYTES = 64 * 1024, OFFSET_DIGITS = 20, TIMES_MAX_BYTES = 16 * 1024 * 1024 };
-
-#define SEGMENT_PREFIX "output."
+enum {
+    CHUNK_BYTES = 64 * 1024,
+    ENTRY_BYTES = 16,
+    SCANS = 64, /* of one call, while the writer removes segments faster than they are opened */
+};
 
 struct joblog_reader {
+    char *directory;
     int directory_fd;
     int segment_fd;        /* or -1 */
     int64_t segment_start; /* of the open segment */
     int64_t position;
-    int64_t *times; /* pairs, host byte order */
-    size_t time_count;
-    bool times_read;
+    int times_fd; /* or -1 */
+    /* The last entry of `times` that was asked for, good for the offsets [from, to). */
+    int64_t time_from, time_to, time_ms;
     char chunk[CHUNK_BYTES];
 };
 
-struct joblog_reader *joblog_reader_open(const char *directory, GError **error)
+static bool fail(const struct joblog_reader *reader, GError **error)
 {
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat status;
-    if (fd < 0 || fstatat(fd, "output", &status, AT_SYMLINK_NOFOLLOW) < 0) {
-        error_set_errno(error, STORE_ERROR, errno, "there is no output at %s", directory);
-        fd_close(&fd);
-        return NULL;
-    }
-    struct joblog_reader *reader = g_new0(struct joblog_reader, 1);
-    reader->directory_fd = fd;
-    reader->segment_fd = -1;
-    return reader;
+    return error_set_errno(error, STORE_ERROR, errno, "cannot read the log in %s",
+                           reader->directory);
 }
 
-void joblog_reader_close(struct joblog_reader *reader)
+static int open_regular(const struct joblog_reader *reader, const char *name)
 {
-    if (reader) {
-        fd_close(&reader->segment_fd);
-        fd_close(&reader->directory_fd);
-        g_free(reader->times);
-        g_free(reader);
-    }
-}
-
-/* The offset in a segment's name; -1 for any other name. */
-static int64_t parse_name(const char *name)
-{
-    if (strcmp(name, "output") == 0) {
-        return 0;
-    }
-    if (!g_str_has_prefix(name, SEGMENT_PREFIX)) {
-        return -1;
-    }
-    name += strlen(SEGMENT_PREFIX);
-    guint64 offset = 0;
-    if (strlen(name) != OFFSET_DIGITS ||
-        !g_ascii_string_to_unsigned(name, 10, 1, INT64_MAX, &offset, NULL)) {
-        return -1;
-    }
-    return (int64_t)offset;
-}
-
-/* The segment that holds `position`, or else the first one behind it: its start, -1 if there is none. With `last`, the
- * very last segment. */
-static int64_t find_segment(struct joblog_reader *reader, int64_t position, bool last)
-{
-    int fd = openat(reader->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-    int64_t before = -1;
-    int64_t behind = INT64_MAX;
-    int64_t newest = -1;
-    const struct dirent *entry;
-    while (directory && (entry = readdir(directory))) {
-        int64_t start = parse_name(entry->d_name);
-        newest = MAX(newest, start);
-        if (start >= 0 && start <= position) {
-            before = MAX(before, start);
-        } else if (start > position) {
-            behind = MIN(behind, start);
-        }
-    }
-    if (directory) {
-        closedir(directory);
-    }
-    if (last) {
-        return newest;
-    }
-    struct stat status;
-    char name[40];
-    g_snprintf(name, sizeof(name), before == 0 ? "output" : SEGMENT_PREFIX "%020" G_GINT64_FORMAT,
-               before);
-    bool holds = before >= 0 &&
-                 fstatat(reader->directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                 position < before + status.st_size;
-    if (holds || behind == INT64_MAX) {
-        return before;
-    }
-    return behind;
-}
-
-static int open_segment(struct joblog_reader *reader, int64_t start)
-{
-    char name[40];
-    g_snprintf(name, sizeof(name), start == 0 ? "output" : SEGMENT_PREFIX "%020" G_GINT64_FORMAT,
-               start);
     int fd = openat(reader->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
     if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
@@ -119,7 +44,53 @@ static int open_segment(struct joblog_reader *reader, int64_t start)
     return fd;
 }
 
-/* Bytes at the position from the open segment. */
+struct joblog_reader *joblog_reader_open(const char *directory, GError **error)
+{
+    auto_fd fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct joblog_segments found;
+    if (fd < 0 || !joblog_segments_scan(fd, 0, &found)) {
+        error_set_errno(error, STORE_ERROR, errno, "there is no output in %s", directory);
+        return NULL;
+    }
+    if (found.last < 0) {
+        g_set_error(error, STORE_ERROR, ERROR_NOT_FOUND, "there is no output in %s", directory);
+        return NULL;
+    }
+    struct joblog_reader *reader = g_new0(struct joblog_reader, 1);
+    reader->directory = g_strdup(directory);
+    reader->directory_fd = g_steal_fd(&fd);
+    reader->segment_fd = -1;
+    reader->times_fd = -1;
+    return reader;
+}
+
+void joblog_reader_close(struct joblog_reader *reader)
+{
+    if (reader) {
+        fd_close(&reader->segment_fd);
+        fd_close(&reader->times_fd);
+        fd_close(&reader->directory_fd);
+        g_free(reader->directory);
+        g_free(reader);
+    }
+}
+
+/* Makes the segment that begins at `start` the open one; false when it has gone. */
+static bool open_segment(struct joblog_reader *reader, int64_t start)
+{
+    char name[JOBLOG_NAME_SIZE];
+    joblog_segment_name(name, start);
+    int fd = open_regular(reader, name);
+    if (fd < 0) {
+        return false;
+    }
+    fd_close(&reader->segment_fd);
+    reader->segment_fd = fd;
+    reader->segment_start = start;
+    return true;
+}
+
+/* Bytes at the position from the open segment; 0 = it has none there. */
 static ssize_t read_here(struct joblog_reader *reader)
 {
     if (reader->segment_fd < 0 || reader->position < reader->segment_start) {
@@ -133,85 +104,150 @@ static ssize_t read_here(struct joblog_reader *reader)
     return length;
 }
 
+/*
+ * One try to find the bytes at the position, or the first ones behind it. > 0: *dropped bytes lie
+ * before them and they are in the chunk; 0: there are none now; -1: failure with errno; -2: the
+ * segments changed meanwhile, try again.
+ */
+static ssize_t find_bytes(struct joblog_reader *reader, int64_t *dropped)
+{
+    /* The segment after a complete one is named by its end: no need to look around. */
+    if (open_segment(reader, reader->position)) {
+        ssize_t length = read_here(reader);
+        if (length != 0) {
+            return length;
+        }
+    }
+    struct joblog_segments found;
+    if (!joblog_segments_scan(reader->directory_fd, reader->position, &found)) {
+        return -1;
+    }
+    /* Read after the scan: what has a successor is complete, so that a gap is one. The open segment
+     * comes first, because it can still be read after its removal. */
+    ssize_t length = read_here(reader);
+    bool is_other = reader->segment_fd < 0 || found.holding != reader->segment_start;
+    if (length == 0 && found.holding >= 0 && is_other) {
+        if (!open_segment(reader, found.holding)) {
+            return -2;
+        }
+        length = read_here(reader);
+    }
+    if (length != 0 || found.behind < 0) {
+        return length;
+    }
+    /* A scan is no snapshot: it may have missed the very segment that follows. */
+    if (found.holding != reader->position && open_segment(reader, reader->position)) {
+        return -2;
+    }
+    if (!open_segment(reader, found.behind)) {
+        return -2;
+    }
+    *dropped = found.behind - reader->position;
+    reader->position = found.behind;
+    return read_here(reader);
+}
+
 bool joblog_reader_next(struct joblog_reader *reader, struct joblog_chunk *chunk, GError **error)
 {
-    *chunk = (struct joblog_chunk){.offset = reader->position, .bytes = reader->chunk};
+    int64_t dropped = 0;
     ssize_t length = read_here(reader);
-    if (length == 0) {
-        int64_t start = find_segment(reader, reader->position, false);
-        int fd = start >= 0 && (reader->segment_fd < 0 || start != reader->segment_start)
-                     ? open_segment(reader, start)
-                     : -1;
-        if (fd >= 0) {
-            fd_close(&reader->segment_fd);
-            reader->segment_fd = fd;
-            reader->segment_start = start;
+    for (int scans = 0; length == 0 && scans < SCANS; scans++) {
+        length = find_bytes(reader, &dropped);
+        if (length != -2) {
+            break;
         }
-        if (fd >= 0 && start > reader->position) {
-            chunk->dropped_bytes = start - reader->position;
-            reader->position = start;
-            chunk->offset = start;
-        }
-        length = fd >= 0 ? read_here(reader) : 0;
+        length = 0;
     }
     if (length < 0) {
-        return error_set_errno(error, STORE_ERROR, errno, "cannot read the log");
+        return fail(reader, error);
     }
-    chunk->length = (size_t)length;
+    *chunk = (struct joblog_chunk){.offset = reader->position,
+                                   .dropped_bytes = dropped,
+                                   .bytes = reader->chunk,
+                                   .length = (size_t)length};
     reader->position += length;
     return true;
 }
 
 void joblog_reader_seek(struct joblog_reader *reader, int64_t offset)
 {
-    reader->position = MAX(offset, 0);
-    if (reader->position < reader->segment_start) {
-        fd_close(&reader->segment_fd);
-        reader->segment_start = 0;
-    }
+    reader->position = CLAMP(offset, 0, JOBLOG_MAX_OFFSET);
 }
 
 int64_t joblog_reader_end(struct joblog_reader *reader)
 {
-    int64_t start = find_segment(reader, 0, true);
-    auto_fd fd = start >= 0 ? open_segment(reader, start) : -1;
-    struct stat status;
-    return fd >= 0 && fstat(fd, &status) == 0 ? start + status.st_size : 0;
+    for (int scans = 0; scans < SCANS; scans++) {
+        struct joblog_segments found;
+        if (!joblog_segments_scan(reader->directory_fd, 0, &found) || found.last < 0) {
+            return 0;
+        }
+        char name[JOBLOG_NAME_SIZE];
+        joblog_segment_name(name, found.last);
+        struct stat status;
+        if (fstatat(reader->directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            return found.last + MIN(status.st_size, JOBLOG_MAX_OFFSET);
+        }
+    }
+    return 0;
 }
 
-static void load_times(struct joblog_reader *reader)
+/* Entry `index` of `times`; false when it cannot be read. */
+static bool read_entry(const struct joblog_reader *reader, int64_t index, int64_t *offset,
+                       int64_t *at_ms)
 {
-    auto_fd fd =
-        openat(reader->directory_fd, "times", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    size_t length = 0;
-    g_autofree char *bytes = fd >= 0 ? fd_read_to_end(fd, TIMES_MAX_BYTES, &length, NULL) : NULL;
-    g_free(reader->times);
-    reader->time_count = bytes ? length / (2 * sizeof(int64_t)) : 0;
-    reader->times = g_new(int64_t, 2 * reader->time_count + 1);
-    for (size_t i = 0; i < 2 * reader->time_count; i++) {
-        int64_t value;
-        memcpy(&value, bytes + i * sizeof(value), sizeof(value));
-        reader->times[i] = GINT64_FROM_LE(value);
+    int64_t pair[2];
+    if (pread(reader->times_fd, pair, sizeof(pair), index * ENTRY_BYTES) != (ssize_t)sizeof(pair)) {
+        return false;
     }
+    *offset = GINT64_FROM_LE(pair[0]);
+    *at_ms = GINT64_FROM_LE(pair[1]);
+    return true;
+}
+
+/* Finds the last entry at or before `offset` and remembers for which offsets it is the answer. */
+static bool find_time(struct joblog_reader *reader, int64_t offset)
+{
+    struct stat status;
+    if (fstat(reader->times_fd, &status) < 0) {
+        return false;
+    }
+    int64_t low = 0;
+    int64_t high = status.st_size / ENTRY_BYTES;
+    int64_t from = 0;
+    int64_t to = offset + 1; /* a live log may get an entry right behind it */
+    int64_t at_ms = 0;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        int64_t entry_offset;
+        int64_t entry_ms;
+        if (!read_entry(reader, middle, &entry_offset, &entry_ms)) {
+            return false;
+        }
+        if (entry_offset <= offset) {
+            low = middle + 1;
+            from = entry_offset;
+            at_ms = entry_ms;
+        } else {
+            high = middle;
+            to = entry_offset;
+        }
+    }
+    reader->time_from = from;
+    reader->time_to = to;
+    reader->time_ms = at_ms;
+    return true;
 }
 
 int64_t joblog_reader_time_at(struct joblog_reader *reader, int64_t offset)
 {
-    /* A live log grows: its times are read again when the question lies behind the last one known. */
-    bool known = reader->time_count > 0 && offset < reader->times[2 * (reader->time_count - 1)];
-    if (!reader->times_read || !known) {
-        load_times(reader);
-        reader->times_read = true;
+    if (offset < 0 || offset > JOBLOG_MAX_OFFSET) {
+        return 0;
     }
-    size_t low = 0;
-    size_t high = reader->time_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (reader->times[2 * middle] <= offset) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    if (offset >= reader->time_from && offset < reader->time_to) {
+        return reader->time_ms;
     }
-    return low > 0 ? reader->times[2 * (low - 1) + 1] : 0;
+    if (reader->times_fd < 0) {
+        reader->times_fd = open_regular(reader, JOBLOG_TIMES);
+    }
+    return reader->times_fd >= 0 && find_time(reader, offset) ? reader->time_ms : 0;
 }

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,36 +9,92 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "store/joblog.h"
+#include "store/joblog_segment.h"
 #include "store/store.h"
 
 enum {
     MIN_CAP_BYTES = 64 * 1024,
-    TAIL_PARTS = 8, /* a segment of the tail is this part of the cap */
-    TAIL_KEPT = 3,  /* complete segments kept beside the current one */
+    HEAD_PART = 2,  /* the head is this part of the cap, */
+    TAIL_PART = 8,  /* and a segment of the tail this one */
+    TAIL_FILES = 4, /* the newest complete ones and the current one: HEAD + 4 * TAIL = the cap */
     TIMES_SPACING_MS = 100,
-    TIMES_MAX_ENTRIES = 64 * 1024,
+    TIMES_PER_SPACING = 64 * 1024,
 };
 
 struct joblog_writer {
+    char *directory;
     int directory_fd;
-    int output_fd; /* the current segment */
-    int times_fd;
-    int64_t offset;              /* of the next byte in the whole output */
-    int64_t segment_end;         /* where the current segment is full */
-    int64_t segment_bytes;       /* of each segment of the tail */
-    int64_t tail[TAIL_KEPT + 1]; /* offsets of the segments on disk, oldest first; -1 = none */
-    int64_t time_due_ms, time_spacing_ms;
-    unsigned times;
+    int output_fd;            /* the current segment */
+    int times_fd;             /* -1 after a failure that cannot be mended */
+    int64_t offset;           /* of the next byte in the whole output */
+    int64_t segment_end;      /* where the current segment is full */
+    int64_t segment_bytes;    /* of each segment of the tail */
+    int64_t tail[TAIL_FILES]; /* offsets of the segments on disk, oldest first; 0 = none */
+    int64_t time_ms;          /* of the last entry in `times`; -1 = none */
+    int64_t time_spacing_ms;
+    int64_t times; /* entries written */
 };
 
-static int create_in(int directory_fd, const char *name, GError **error)
+static bool fail(const struct joblog_writer *writer, int errnum, GError **error)
 {
-    int fd = openat(directory_fd, name,
+    return error_set_errno(error, STORE_ERROR, errnum, "cannot write the log in %s",
+                           writer->directory);
+}
+
+static int create_file(const struct joblog_writer *writer, const char *name, GError **error)
+{
+    int fd = openat(writer->directory_fd, name,
                     O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        error_set_errno(error, STORE_ERROR, errno, "cannot make the log file %s", name);
+    if (fd < 0 && errno == EEXIST) {
+        g_set_error(error, STORE_ERROR, ERROR_DENIED,
+                    "%s/%s is there already and will not be written over; move it away",
+                    writer->directory, name);
+    } else if (fd < 0) {
+        error_set_errno(error, STORE_ERROR, errno, "cannot make %s/%s", writer->directory, name);
     }
     return fd;
+}
+
+static bool check_empty(const struct joblog_writer *writer, GError **error)
+{
+    struct joblog_segments found;
+    if (!joblog_segments_scan(writer->directory_fd, 0, &found)) {
+        return fail(writer, errno, error);
+    }
+    if (found.last >= 0) {
+        g_set_error(error, STORE_ERROR, ERROR_DENIED,
+                    "%s holds the output of a job already; move it away", writer->directory);
+        return false;
+    }
+    return true;
+}
+
+static bool begin(struct joblog_writer *writer, GError **error)
+{
+    writer->directory_fd = open(writer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (writer->directory_fd < 0) {
+        return fail(writer, errno, error);
+    }
+    if (!check_empty(writer, error)) {
+        return false;
+    }
+    writer->times_fd = create_file(writer, JOBLOG_TIMES, error);
+    char name[JOBLOG_NAME_SIZE];
+    joblog_segment_name(name, 0);
+    writer->output_fd = writer->times_fd >= 0 ? create_file(writer, name, error) : -1;
+    if (writer->times_fd >= 0 && writer->output_fd < 0) {
+        unlinkat(writer->directory_fd, JOBLOG_TIMES, 0);
+    }
+    return writer->output_fd >= 0;
+}
+
+static void free_writer(struct joblog_writer *writer)
+{
+    fd_close(&writer->output_fd);
+    fd_close(&writer->times_fd);
+    fd_close(&writer->directory_fd);
+    g_free(writer->directory);
+    g_free(writer);
 }
 
 struct joblog_writer *joblog_writer_open(const char *directory, int64_t cap_bytes, GError **error)
@@ -47,70 +102,67 @@ struct joblog_writer *joblog_writer_open(const char *directory, int64_t cap_byte
     if (!file_ensure_private_directory(directory, error)) {
         return NULL;
     }
-    struct joblog_writer *writer = g_new0(struct joblog_writer, 1);
     cap_bytes = MAX(cap_bytes, MIN_CAP_BYTES);
-    writer->segment_end = cap_bytes / 2;
-    writer->segment_bytes = cap_bytes / TAIL_PARTS;
-    writer->time_spacing_ms = TIMES_SPACING_MS;
-    for (int i = 0; i <= TAIL_KEPT; i++) {
-        writer->tail[i] = -1;
-    }
+    struct joblog_writer *writer = g_new0(struct joblog_writer, 1);
+    writer->directory = g_strdup(directory);
+    writer->directory_fd = -1;
     writer->output_fd = -1;
     writer->times_fd = -1;
-    writer->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (writer->directory_fd < 0) {
-        error_set_errno(error, STORE_ERROR, errno, "cannot open %s", directory);
-    } else {
-        writer->output_fd = create_in(writer->directory_fd, "output", error);
-        writer->times_fd =
-            writer->output_fd >= 0 ? create_in(writer->directory_fd, "times", error) : -1;
-    }
-    if (writer->times_fd < 0) {
-        joblog_writer_close(writer, NULL);
+    writer->segment_end = cap_bytes / HEAD_PART;
+    writer->segment_bytes = cap_bytes / TAIL_PART;
+    writer->time_ms = -1;
+    writer->time_spacing_ms = TIMES_SPACING_MS;
+    if (!begin(writer, error)) {
+        free_writer(writer);
         return NULL;
     }
     return writer;
 }
 
-static void name_segment(char *name, size_t size, int64_t offset)
-{
-    snprintf(name, size, "output.%020lld", (long long)offset);
-}
-
 /* Begins the next segment and lets the oldest go. */
 static bool begin_segment(struct joblog_writer *writer, GError **error)
 {
-    char name[40];
-    name_segment(name, sizeof(name), writer->offset);
-    int fd = create_in(writer->directory_fd, name, error);
+    char name[JOBLOG_NAME_SIZE];
+    joblog_segment_name(name, writer->offset);
+    int fd = create_file(writer, name, error);
     if (fd < 0) {
         return false;
     }
     fd_close(&writer->output_fd);
     writer->output_fd = fd;
     writer->segment_end = writer->offset + writer->segment_bytes;
-    if (writer->tail[0] >= 0) {
-        name_segment(name, sizeof(name), writer->tail[0]);
+    if (writer->tail[0] > 0) {
+        joblog_segment_name(name, writer->tail[0]);
         unlinkat(writer->directory_fd, name, 0);
     }
-    memmove(writer->tail, writer->tail + 1, TAIL_KEPT * sizeof(writer->tail[0]));
-    writer->tail[TAIL_KEPT] = writer->offset;
+    memmove(writer->tail, writer->tail + 1, (TAIL_FILES - 1) * sizeof(writer->tail[0]));
+    writer->tail[TAIL_FILES - 1] = writer->offset;
     return true;
 }
 
-/* Time stamps are for reading only: without room for them the output goes on. */
+/* Times are for display only: without room for them the output goes on. */
 static void note_time(struct joblog_writer *writer, int64_t now_ms)
 {
-    if (now_ms < writer->time_due_ms) {
+    /* A clock that was set back must not silence the times until it has caught up. */
+    bool is_due = writer->time_ms < 0 || now_ms < writer->time_ms ||
+                  now_ms - writer->time_ms >= writer->time_spacing_ms;
+    if (!is_due || writer->times_fd < 0) {
         return;
     }
+    writer->time_ms = now_ms;
     int64_t pair[2] = {GINT64_TO_LE(writer->offset), GINT64_TO_LE(now_ms)};
-    fd_write_all(writer->times_fd, pair, sizeof(pair), NULL);
+    ssize_t written = write(writer->times_fd, pair, sizeof(pair));
+    if (written != (ssize_t)sizeof(pair)) {
+        /* A part of an entry would shift all that follow. */
+        if (written > 0 && ftruncate(writer->times_fd, writer->times * (off_t)sizeof(pair)) < 0) {
+            fd_close(&writer->times_fd);
+        }
+        return;
+    }
     writer->times++;
-    if (writer->times % TIMES_MAX_ENTRIES == 0) {
+    if (writer->times % TIMES_PER_SPACING == 0) {
         writer->time_spacing_ms *= 2;
     }
-    writer->time_due_ms = now_ms + writer->time_spacing_ms;
 }
 
 bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_t length,
@@ -118,9 +170,11 @@ bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_
 {
     int fault = fault_point("joblog.append");
     if (fault) {
-        return error_set_errno(error, STORE_ERROR, fault, "cannot write the log");
+        return fail(writer, fault, error);
     }
-    note_time(writer, now_ms);
+    if (length > 0) {
+        note_time(writer, now_ms);
+    }
     while (length > 0) {
         if (writer->offset == writer->segment_end && !begin_segment(writer, error)) {
             return false;
@@ -130,8 +184,8 @@ bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_
         if (written < 0 && errno == EINTR) {
             continue;
         }
-        if (written < 0) {
-            return error_set_errno(error, STORE_ERROR, errno, "cannot write the log");
+        if (written <= 0) {
+            return fail(writer, written < 0 ? errno : ENOSPC, error);
         }
         /* Counted as it is on disk, also when a full disk took only a part. */
         writer->offset += written;
@@ -146,13 +200,25 @@ int64_t joblog_writer_offset(const struct joblog_writer *writer)
     return writer->offset;
 }
 
+static bool save_file(const struct joblog_writer *writer, int64_t offset, GError **error)
+{
+    char name[JOBLOG_NAME_SIZE];
+    joblog_segment_name(name, offset);
+    auto_fd fd = openat(writer->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    /* Somebody may have removed the logs meanwhile; that is no failure to write them. */
+    bool good = fd >= 0 ? fsync(fd) == 0 : errno == ENOENT;
+    return good || fail(writer, errno, error);
+}
+
 bool joblog_writer_close(struct joblog_writer *writer, GError **error)
 {
-    bool good = writer->output_fd < 0 || fsync(writer->output_fd) == 0 ||
-                error_set_errno(error, STORE_ERROR, errno, "cannot save the log");
-    fd_close(&writer->output_fd);
-    fd_close(&writer->times_fd);
-    fd_close(&writer->directory_fd);
-    g_free(writer);
+    bool good = save_file(writer, 0, error);
+    for (int i = 0; i < TAIL_FILES && good; i++) {
+        good = writer->tail[i] == 0 || save_file(writer, writer->tail[i], error);
+    }
+    good = good && (((writer->times_fd < 0 || fsync(writer->times_fd) == 0) &&
+                     fsync(writer->directory_fd) == 0) ||
+                    fail(writer, errno, error));
+    free_writer(writer);
     return good;
 }

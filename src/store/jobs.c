@@ -34,7 +34,8 @@ static void *read_job(sqlite3_stmt *row)
     job->previous_sha = store_text(row, 4);
     job->subject = store_text(row, 5);
     job->author = store_text(row, 6);
-    /* A name that this version does not know can only be damage: such a job is over and not startable. */
+    /* A name that this version does not know can only be damage: such a job is over and not
+     * startable. */
     job->trigger = JOB_TRIGGER_PUSH;
     job_trigger_from_name(trigger ? trigger : "", &job->trigger);
     job->state = JOB_ERROR;
@@ -144,8 +145,9 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error)
 }
 
 /*
- * What a push job of the branch follows. A commit that was never run because a newer one replaced it, or
- * because a rule refused it, was not handled: the job after it still follows the commit before it.
+ * What a push job of the branch follows. A commit that was never run because a newer one replaced
+ * it, or because a rule refused it, was not handled: the job after it still follows the commit
+ * before it.
  */
 static bool find_predecessor(struct store *store, const struct job_request *request,
                              char **previous, GError **error)
@@ -270,7 +272,8 @@ bool store_job_finish(struct store *store, int64_t id, enum job_state state, con
            settle(store, id, changes, changed, error);
 }
 
-/* Of a running job: a request of the same or a lesser kind than the one recorded changes nothing. */
+/* Of a running job: a request of the same or a lesser kind than the one recorded changes nothing.
+ */
 static bool ask_stop(struct store *store, const struct job *job, enum job_stop stop,
                      const char *reason, GError **error)
 {

@@ -1,6 +1,7 @@
 /*
- * The schema, as the list of steps that led to it. A database carries the number of steps it has seen in
- * user_version; opening it runs the rest in one transaction. Steps are never changed once released.
+ * The schema, as the list of steps that led to it. A database carries the number of steps it has
+ * seen in user_version; opening it runs the rest in one transaction. Steps are never changed once
+ * released.
  */
 #include "store/store_internal.h"
 

@@ -18,8 +18,8 @@ static char *reserve_path(const char *state_directory, const char *suffix)
     return g_build_filename(state_directory, name, NULL);
 }
 
-/* Written, not only allocated: every file system takes the room then. Not all zeros, which some store
- * without room. */
+/* Written, not only allocated: every file system takes the room then. Not all zeros, which some
+ * store without room. */
 static bool fill(const char *path, GError **error)
 {
     static const char block[BLOCK_BYTES] = {1};

@@ -1,6 +1,6 @@
 /*
- * A reserve against the full disk: a file of 1 MiB in the state directory that is given back to the file system
- * when a final state could otherwise not be written.
+ * A reserve against the full disk: a file of 1 MiB in the state directory that is given back to the
+ * file system when a final state could otherwise not be written.
  */
 #ifndef PHANTOM_CI_STORE_RESERVE_H
 #define PHANTOM_CI_STORE_RESERVE_H

@@ -1,4 +1,5 @@
-/* Statements: prepared once, bound, stepped, and reset at once, so that no read transaction stays open. */
+/* Statements: prepared once, bound, stepped, and reset at once, so that no read transaction stays
+ * open. */
 #include <errno.h>
 #include <stdarg.h>
 
@@ -26,7 +27,8 @@ static enum error_code code_from_sqlite(int code, int system_errno)
     case SQLITE_AUTH:
         return ERROR_DENIED;
     default:
-        /* The only constraint that a caller can break: a step or note of a job that is not there. */
+        /* The only constraint that a caller can break: a step or note of a job that is not there.
+         */
         return code == SQLITE_CONSTRAINT_FOREIGNKEY ? ERROR_NOT_FOUND : ERROR_SYSTEM;
     }
 }

@@ -11,9 +11,13 @@
 #include "base/fd.h"
 #include "store/store_internal.h"
 
+/* One page of the smallest size; SQLite takes a file of a single byte for an empty one. */
+enum { SMALLEST_DATABASE = 512 };
+
 enum { BUSY_LIMIT_MS = 30000, BUSY_PAUSE_MAX_MS = 20 };
 
-/* Asked by SQLite before each new try for a lock; random pauses, so that waiting processes spread out. */
+/* Asked by SQLite before each new try for a lock; random pauses, so that waiting processes spread
+ * out. */
 static int wait_for_lock(void *data, int tries)
 {
     struct store *store = data;
@@ -116,8 +120,8 @@ static bool inspect_file(const char *path, int64_t *size_bytes, GError **error)
 }
 
 /*
- * Looks at existing files before SQLite does, by lstat() alone: closing a descriptor of the database
- * would end the POSIX locks that another handle of this process holds on it.
+ * Looks at existing files before SQLite does, by lstat() alone: closing a descriptor of the
+ * database would end the POSIX locks that another handle of this process holds on it.
  */
 static bool inspect(const char *path, GError **error)
 {
@@ -129,8 +133,8 @@ static bool inspect(const char *path, GError **error)
             return false;
         }
     }
-    /* Seen after its log: a log with contents was preceded by a database with contents. SQLite would
-     * delete such a log, and with it all that can still be saved. */
+    /* Seen after its log: a log with contents was preceded by a database with contents. SQLite
+     * would delete such a log, and with it all that can still be saved. */
     int64_t database_size = 0;
     if (!inspect_file(path, &database_size, error)) {
         return false;
@@ -142,6 +146,14 @@ static bool inspect(const char *path, GError **error)
             " bytes; restore the database from a backup, or move all three files (also -shm) "
             "away and start again",
             path, path, sizes[0]);
+        return false;
+    }
+    if (database_size > 0 && database_size < SMALLEST_DATABASE) {
+        g_set_error(
+            error, STORE_ERROR, ERROR_INVALID,
+            "%s has only %d bytes, which is no database; restore it from a backup, or move it "
+            "away and start again",
+            path, (int)database_size);
         return false;
     }
     return true;
@@ -179,7 +191,8 @@ static bool configure(struct store *store, GError **error)
     return run_sql(store, settings, error);
 }
 
-/* The change to WAL is refused at once, without the busy handler, while another process makes it too. */
+/* The change to WAL is refused at once, without the busy handler, while another process makes it
+ * too. */
 static bool switch_to_wal(struct store *store, GError **error)
 {
     for (int tries = 0;; tries++) {
@@ -199,7 +212,8 @@ static void keep_log_on_close(struct store *store, bool keep)
     sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)keep, NULL);
 }
 
-/* SQLite refuses a link anywhere in the path; a link above the database is the user's own affair. */
+/* SQLite refuses a link anywhere in the path; a link above the database is the user's own affair.
+ */
 static char *resolve_directory(const char *path, GError **error)
 {
     g_autofree char *directory = g_path_get_dirname(path);

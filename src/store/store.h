@@ -7,9 +7,9 @@
  *    store_commit(); store_rollback() after a failure. A transaction is BEGIN IMMEDIATE.
  * 3. store_close().
  *
- * All functions fail with ERROR_NO_SPACE when the disk is full, ERROR_BUSY when another process held the
- * write lock for 30 s, ERROR_NOT_FOUND when a job that must exist does not, else ERROR_SYSTEM.
- * Strings in structs are owned by the struct. Times are UTC milliseconds.
+ * All functions fail with ERROR_NO_SPACE when the disk is full, ERROR_BUSY when another process
+ * held the write lock for 30 s, ERROR_NOT_FOUND when a job that must exist does not, else
+ * ERROR_SYSTEM. Strings in structs are owned by the struct. Times are UTC milliseconds.
  */
 #ifndef PHANTOM_CI_STORE_STORE_H
 #define PHANTOM_CI_STORE_STORE_H
@@ -22,8 +22,8 @@
 
 struct store;
 
-/* Opens or creates the database (0600) and brings its schema up to date in one transaction. A database
- * made by a newer version is ERROR_INVALID and stays untouched. */
+/* Opens or creates the database (0600) and brings its schema up to date in one transaction. A
+ * database made by a newer version is ERROR_INVALID and stays untouched. */
 struct store *store_open(const char *path, GError **error);
 void store_close(struct store *store);
 
@@ -40,8 +40,8 @@ enum job_state {
     JOB_QUEUED,
     JOB_RUNNING,
     JOB_SUCCESS,
-    JOB_FAILED,      /* a step failed */
-    JOB_ERROR,       /* no fault of a step: fetch, workflow, disk, ... */
+    JOB_FAILED, /* a step failed */
+    JOB_ERROR,  /* no fault of a step: fetch, workflow, disk, ... */
     JOB_TIMEOUT,
     JOB_CANCELED,
     JOB_INTERRUPTED, /* its process died */
@@ -53,7 +53,13 @@ const char *job_state_name(enum job_state state);
 bool job_state_from_name(const char *name, enum job_state *state);
 bool job_state_is_final(enum job_state state); /* all but queued and running */
 
-enum job_trigger { JOB_TRIGGER_PUSH, JOB_TRIGGER_RUN, JOB_TRIGGER_RETRY, JOB_TRIGGER_ADD, JOB_TRIGGER_RERUN };
+enum job_trigger {
+    JOB_TRIGGER_PUSH,
+    JOB_TRIGGER_RUN,
+    JOB_TRIGGER_RETRY,
+    JOB_TRIGGER_ADD,
+    JOB_TRIGGER_RERUN
+};
 const char *job_trigger_name(enum job_trigger trigger); /* "push" "run" "retry" "add" "rerun" */
 bool job_trigger_from_name(const char *name, enum job_trigger *trigger);
 
@@ -62,16 +68,16 @@ enum job_stop { JOB_STOP_NONE, JOB_STOP_CANCEL, JOB_STOP_SUPERSEDE, JOB_STOP_KIL
 struct job {
     int64_t id;
     char *repo, *branch, *sha;
-    char *previous_sha; /* the tip that was handled before, or NULL */
+    char *previous_sha;     /* the tip that was handled before, or NULL */
     char *subject, *author; /* NULL until the commit was fetched */
     enum job_trigger trigger;
     enum job_state state;
-    char *reason; /* in words, or NULL */
-    int attempt;  /* 1 for the first */
+    char *reason;     /* in words, or NULL */
+    int attempt;      /* 1 for the first */
     int64_t retry_of; /* 0 = none */
     int priority;
     int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
-    enum job_stop stop; /* asked of a running job */
+    enum job_stop stop;                          /* asked of a running job */
     char *stop_reason;
 };
 void job_free(struct job *job);
@@ -84,27 +90,29 @@ struct job_request {
     int attempt; /* 0 = 1 */
 };
 
-/* Inserts a queued job. For JOB_TRIGGER_PUSH, in the same transaction (its own if none is open): the
- * queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new commit and
- * job, and when the newest earlier push job of the branch is superseded so or blocked, its previous_sha is carried
- * over in place of request->previous_sha. `superseded` may be NULL. */
+/* Inserts a queued job. For JOB_TRIGGER_PUSH, in the same transaction (its own if none is open):
+ * the queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new
+ * commit and job, and when the newest earlier push job of the branch is superseded so or blocked,
+ * its previous_sha is carried over in place of request->previous_sha. `superseded` may be NULL. */
 bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
                        int64_t *id, unsigned *superseded, GError **error);
 
-/* queued -> running, if the job is still queued and no other job of its repo and branch is running. */
-bool store_job_claim(struct store *store, int64_t id, int64_t now_ms, bool *claimed, GError **error);
+/* queued -> running, if the job is still queued and no other job of its repo and branch is running.
+ */
+bool store_job_claim(struct store *store, int64_t id, int64_t now_ms, bool *claimed,
+                     GError **error);
 
 bool store_job_describe(struct store *store, int64_t id, const char *subject, const char *author,
                         GError **error);
 
-/* running (or queued) -> a final state. *changed is false, and nothing is written, when the job already had a
- * final state. `changed` may be NULL. */
+/* running (or queued) -> a final state. *changed is false, and nothing is written, when the job
+ * already had a final state. `changed` may be NULL. */
 bool store_job_finish(struct store *store, int64_t id, enum job_state state, const char *reason,
                       int64_t now_ms, bool *changed, GError **error);
 
 enum cancel_outcome { CANCEL_DONE, CANCEL_ASKED, CANCEL_ALREADY_OVER };
-/* A queued job becomes canceled (or superseded) at once; of a running one the stop is asked (the caller
- * wakes its process through its control FIFO). Idempotent. ERROR_NOT_FOUND. */
+/* A queued job becomes canceled (or superseded) at once; of a running one the stop is asked (the
+ * caller wakes its process through its control FIFO). Idempotent. ERROR_NOT_FOUND. */
 bool store_job_stop(struct store *store, int64_t id, enum job_stop stop, const char *reason,
                     int64_t now_ms, enum cancel_outcome *outcome, GError **error);
 
@@ -112,24 +120,35 @@ bool store_job_stop(struct store *store, int64_t id, enum job_stop stop, const c
 struct job *store_job_get(struct store *store, int64_t id, GError **error);
 
 struct job_filter {
-    const char *text;    /* substring of repo or branch, prefix of sha, or a state's name; NULL = all */
+    const char
+        *text; /* substring of repo or branch, prefix of sha, or a state's name; NULL = all */
     const char *repo, *branch; /* exact; NULL = all */
     bool has_state;
     enum job_state state;
-    int64_t after_id;    /* only jobs with a larger id; 0 = all */
-    unsigned limit;      /* newest first; 0 = all */
+    int64_t after_id; /* only jobs with a larger id; 0 = all */
+    unsigned limit;   /* newest first; 0 = all */
 };
 GPtrArray *store_jobs(struct store *store, const struct job_filter *filter, GError **error);
 
 /* Queued jobs of repos that are not paused, by priority (high first), then id. */
 GPtrArray *store_jobs_queued(struct store *store, GError **error);
 
-/* The newest job of a branch (any branch of the repo when branch is NULL), or NULL without error. */
-struct job *store_job_latest(struct store *store, const char *repo, const char *branch, GError **error);
+/* The newest job of a branch (any branch of the repo when branch is NULL), or NULL without error.
+ */
+struct job *store_job_latest(struct store *store, const char *repo, const char *branch,
+                             GError **error);
 
 /* ----------------------------------------------------------------- steps */
 
-enum step_state { STEP_RUNNING, STEP_SUCCESS, STEP_FAILED, STEP_TIMEOUT, STEP_CANCELED, STEP_INTERRUPTED, STEP_ERROR };
+enum step_state {
+    STEP_RUNNING,
+    STEP_SUCCESS,
+    STEP_FAILED,
+    STEP_TIMEOUT,
+    STEP_CANCELED,
+    STEP_INTERRUPTED,
+    STEP_ERROR
+};
 const char *step_state_name(enum step_state state);
 bool step_state_from_name(const char *name, enum step_state *state);
 
@@ -138,11 +157,11 @@ struct step {
     uint64_t number;
     char **argv;
     enum step_state state;
-    int exit_code;  /* -1 = none */
-    int signal;     /* 0 = none */
-    char *reason;   /* in words when it did not succeed, or NULL */
+    int exit_code; /* -1 = none */
+    int signal;    /* 0 = none */
+    char *reason;  /* in words when it did not succeed, or NULL */
     int64_t started_ms, finished_ms;
-    int64_t cpu_us, max_rss_bytes; /* of the whole step; 0 = unknown */
+    int64_t cpu_us, max_rss_bytes;  /* of the whole step; 0 = unknown */
     int64_t log_offset, log_length; /* in the job's output; length -1 while running */
 };
 void step_free(struct step *step);
@@ -162,8 +181,8 @@ struct note {
     char *text;
 };
 void note_free(struct note *note);
-bool store_note_add(struct store *store, int64_t job, int64_t log_offset, const char *text, int64_t now_ms,
-                    GError **error);
+bool store_note_add(struct store *store, int64_t job, int64_t log_offset, const char *text,
+                    int64_t now_ms, GError **error);
 GPtrArray *store_notes(struct store *store, int64_t job, GError **error);
 
 /* -------------------------------------------------------- repos, branches */
@@ -182,15 +201,18 @@ bool store_branch_put(struct store *store, const struct branch *branch, GError *
 /* Forgets a branch that the section no longer asks for; its jobs and decisions stay. */
 bool store_branch_remove(struct store *store, const char *repo, const char *name, GError **error);
 
-/* The selection string under which the repo was last looked at (see repo_config_selection()), or NULL. */
-bool store_repo_get_selection(struct store *store, const char *repo, char **selection, GError **error);
-bool store_repo_put_selection(struct store *store, const char *repo, const char *selection, GError **error);
+/* The selection string under which the repo was last looked at (see repo_config_selection()), or
+ * NULL. */
+bool store_repo_get_selection(struct store *store, const char *repo, char **selection,
+                              GError **error);
+bool store_repo_put_selection(struct store *store, const char *repo, const char *selection,
+                              GError **error);
 
 bool store_repo_set_paused(struct store *store, const char *repo, bool paused, GError **error);
 bool store_repo_is_paused(struct store *store, const char *repo, bool *paused, GError **error);
 
-/* Removes a repo's branches, selection, decisions and requests; its jobs stay as history. Queued jobs
- * of it are canceled. */
+/* Removes a repo's branches, selection, decisions and requests; its jobs stay as history. Queued
+ * jobs of it are canceled. */
 bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error);
 
 /* ------------------------------------------------------ decisions, requests */
@@ -198,18 +220,19 @@ bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GE
 struct decision {
     char *repo, *branch;
     int64_t at_ms;
-    char *kind;               /* "baseline" "queued" "superseded" "gone" "returned" "missing" "blocked" ... */
-    char *old_sha, *new_sha;  /* or NULL */
-    int64_t job;              /* 0 = none */
-    char *detail;             /* one sentence */
+    char *kind; /* "baseline" "queued" "superseded" "gone" "returned" "missing" "blocked" ... */
+    char *old_sha, *new_sha; /* or NULL */
+    int64_t job;             /* 0 = none */
+    char *detail;            /* one sentence */
 };
 void decision_free(struct decision *decision);
 bool store_decision_put(struct store *store, const struct decision *decision, GError **error);
 /* The last 20 decisions of each branch are kept. Newest first; branch NULL = all of the repo. */
-GPtrArray *store_decisions(struct store *store, const char *repo, const char *branch, unsigned limit,
-                           GError **error);
+GPtrArray *store_decisions(struct store *store, const char *repo, const char *branch,
+                           unsigned limit, GError **error);
 
-/* "Look now" requests of `phantom_ci poll`; NULL repo = all. Taking them removes them. Returns names
+/* "Look now" requests of `phantom_ci poll`; NULL repo = all. Taking them removes them. Returns
+ * names
  * ("" = all), NULL on failure; empty and without a write when there is none. */
 bool store_request_poll(struct store *store, const char *repo, int64_t now_ms, GError **error);
 char **store_take_poll_requests(struct store *store, GError **error);

@@ -24,9 +24,9 @@ struct store {
 bool store_fail(struct store *store, GError **error, const char *doing);
 
 /*
- * A prepared statement, reset and bound; NULL with `error`. `types` has one letter for each parameter:
- * 's' const char * (NULL is NULL), 'i' int64_t, 'b' const void * and size_t. `sql` must be a string
- * literal: its address is the key.
+ * A prepared statement, reset and bound; NULL with `error`. `types` has one letter for each
+ * parameter: 's' const char * (NULL is NULL), 'i' int64_t, 'b' const void * and size_t. `sql` must
+ * be a string literal: its address is the key.
  */
 sqlite3_stmt *store_prepare(struct store *store, GError **error, const char *sql, const char *types,
                             ...);
@@ -34,10 +34,12 @@ sqlite3_stmt *store_prepare(struct store *store, GError **error, const char *sql
 /* 1 = a row, 0 = no more (the statement is reset), -1 = failure (reset, error set). */
 int store_step(struct store *store, GError **error, sqlite3_stmt *statement);
 
-/* Runs a statement that gives no rows; a NULL statement is a failure that has set `error` already. */
+/* Runs a statement that gives no rows; a NULL statement is a failure that has set `error` already.
+ */
 bool store_execute(struct store *store, GError **error, sqlite3_stmt *statement);
 
-/* The first row of a statement through `read`, which is then reset; *row is NULL when there is none. */
+/* The first row of a statement through `read`, which is then reset; *row is NULL when there is
+ * none. */
 bool store_first(struct store *store, GError **error, sqlite3_stmt *statement,
                  void *(*read)(sqlite3_stmt *), void **row);
 

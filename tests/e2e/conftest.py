@@ -57,3 +57,34 @@ def repo(place):
 @pytest.fixture
 def make_repo(place):
     return lambda name: GitRepo(place, name)
+
+
+@pytest.fixture
+def http(place):
+    from env.servers import GitHttp
+    server = GitHttp(place, place / "remotes")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ssh(place, phantom):
+    from env.servers import GitSsh
+    server = GitSsh(place, phantom.home)
+    # ssh asks the user database for the home directory, not HOME: the configuration is named to it by a wrapper.
+    wrapper = place / "sshbin"
+    wrapper.mkdir()
+    (wrapper / "ssh").write_text(
+        f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
+    (wrapper / "ssh").chmod(0o755)
+    phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def hung():
+    from env.servers import HungServer
+    server = HungServer()
+    yield server
+    server.stop()

@@ -70,7 +70,8 @@ static void look_status__written__read_back_also_after_reopening(void)
     g_autoptr(GError) error = NULL;
     struct look_status_file *file = look_status_open(path, first, &error);
     g_assert_no_error(error);
-    struct look_status status = {(char *)"web", 10, 20, 30, 4, (char *)"no \"route\"\x1b[31m\nto host"};
+    struct look_status status = {
+        (char *)"web", 10, 20, 30, 4, (char *)"no \"route\"\x1b[31m\nto host"};
     g_assert_true(look_status_write(file, &status, &error));
     look_status_close(file);
     file = look_status_open(path, second, &error);
@@ -131,7 +132,8 @@ static void look_status__garbage_and_absence__are_empty_tables(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/daemon/queue__free_places__filled_in_order", queue__free_places__filled_in_order);
+    g_test_add_func("/daemon/queue__free_places__filled_in_order",
+                    queue__free_places__filled_in_order);
     g_test_add_func("/daemon/queue__running_jobs__take_places_and_their_branch",
                     queue__running_jobs__take_places_and_their_branch);
     g_test_add_func("/daemon/queue__two_queued_of_one_branch__only_the_first",

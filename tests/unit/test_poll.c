@@ -12,7 +12,8 @@ static void schedule_success__first_look__within_second_half_of_interval(void)
         g_assert_cmpint(wait_ms, >=, 30000);
         g_assert_cmpint(wait_ms, <=, 60000);
     }
-    g_assert_cmpint(schedule_after_success(60000, 1, 0), <, schedule_after_success(60000, 1, UINT32_MAX));
+    g_assert_cmpint(schedule_after_success(60000, 1, 0), <,
+                    schedule_after_success(60000, 1, UINT32_MAX));
 }
 
 static void schedule_success__later_looks__within_five_percent(void)
@@ -50,7 +51,8 @@ static struct repo_config repo_with(char **targets, char **exclusions)
 }
 
 /* One known branch "main" (none when `tip` is "absent") against one look; the events as text. */
-static char *judge(char **targets, const char *tip, bool gone, const char *seen, bool selection_changed)
+static char *judge(char **targets, const char *tip, bool gone, const char *seen,
+                   bool selection_changed)
 {
     struct repo_config repo = repo_with(targets, nothing);
     g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_branch));
@@ -69,7 +71,8 @@ static char *judge(char **targets, const char *tip, bool gone, const char *seen,
     for (unsigned i = 0; i < events->len; i++) {
         const struct branch_event *event = g_ptr_array_index(events, i);
         g_string_append_printf(text, "%s%s %s>%s", i ? ";" : "", names[event->kind],
-                               event->old_tip ? event->old_tip : "", event->new_tip ? event->new_tip : "");
+                               event->old_tip ? event->old_tip : "",
+                               event->new_tip ? event->new_tip : "");
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
@@ -99,8 +102,8 @@ static void detect__every_situation__has_its_verdict(void)
         {NULL, true, "a", false, "created >a"},
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *verdict =
-            judge(main_only, cases[i].tip, cases[i].gone, cases[i].seen, cases[i].selection_changed);
+        g_autofree char *verdict = judge(main_only, cases[i].tip, cases[i].gone, cases[i].seen,
+                                         cases[i].selection_changed);
         g_assert_cmpstr(verdict, ==, cases[i].expected);
     }
 }

@@ -20,7 +20,14 @@ DEMO_DAEMON=''
 
 # Shows a command as it would be typed, and runs it.
 show() {
-    printf '\n\033[1m$ %s\033[0m\n' "$*" | demo_colour
+    local word line=''
+    for word; do
+        case $word in
+        *' '*) line="$line '$word'" ;;
+        *) line="$line $word" ;;
+        esac
+    done
+    printf '\n\033[1m$%s\033[0m\n' "$line" | demo_colour
     "$@"
 }
 

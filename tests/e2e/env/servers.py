@@ -1,0 +1,187 @@
+"""Servers: git over http (nginx and git-http-backend), ssh (sshd), and one that never answers."""
+import getpass
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+
+from .waiting import wait_until
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_listening(port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def run(*command, **options):
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                   **options)
+
+
+NGINX = """{modules}{user}
+worker_processes 1; daemon on; pid {d}/nginx.pid; error_log {d}/error.log info;
+events {{ worker_connections 256; }}
+http {{
+  client_body_temp_path {d}/t1; fastcgi_temp_path {d}/t2; proxy_temp_path {d}/t3; scgi_temp_path {d}/t4;
+  uwsgi_temp_path {d}/t5; client_max_body_size 0;
+  log_format short '$request $status'; access_log {d}/access.log short;
+  server {{
+    listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl http2;
+    ssl_certificate {d}/server.pem; ssl_certificate_key {d}/server.key;
+    location ~ ^/git(/.*)$ {{ fastcgi_param PATH_INFO $1; include {d}/git.inc; }}
+    location ~ ^/auth(/.*)$ {{ auth_basic ci; auth_basic_user_file {d}/users; fastcgi_param PATH_INFO $1;
+                              fastcgi_param REMOTE_USER $remote_user; include {d}/git.inc; }}
+    location /e503/ {{ return 503; }}
+    location /close/ {{ return 444; }}
+  }}
+}}
+"""
+
+GIT_INC = """fastcgi_pass unix:{d}/fcgi.sock;
+include /etc/nginx/fastcgi_params;
+fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;
+fastcgi_param GIT_PROJECT_ROOT {root};
+fastcgi_param GIT_HTTP_EXPORT_ALL "";
+fastcgi_param GIT_PROTOCOL $http_git_protocol;
+fastcgi_param HOME {d};
+fastcgi_buffering off;
+"""
+
+
+class GitHttp:
+    """nginx with git-http-backend over the bare repositories of a directory, plain and with TLS."""
+
+    def __init__(self, directory, root):
+        self.directory = directory / "http"
+        self.directory.mkdir()
+        self.port, self.tls_port = free_port(), free_port()
+        d = self.directory
+        self._make_certificates()
+        (d / "users").write_text("bot:{PLAIN}s3cret\n")
+        (d / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        (d / "git.inc").write_text(GIT_INC.format(d=d, root=root))
+        user = "user root;" if os.geteuid() == 0 else ""
+        (d / "nginx.conf").write_text(NGINX.format(d=d, port=self.port, tls_port=self.tls_port, user=user, modules=""))
+        self.fcgi = subprocess.Popen(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{d}/fcgi.sock"],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     start_new_session=True)
+        wait_until((d / "fcgi.sock").exists, 10, "fcgiwrap")
+        run("/usr/sbin/nginx", "-p", d, "-c", d / "nginx.conf")
+        wait_until(lambda: is_listening(self.port), 10, "nginx")
+
+    def _make_certificates(self):
+        d = self.directory
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        run("openssl", "req", "-x509", *curve, "-keyout", d / "ca.key", "-out", d / "ca.pem", "-days", "30", "-subj",
+            "/CN=testca", "-addext", "basicConstraints=critical,CA:TRUE")
+        run("openssl", "req", *curve, "-keyout", d / "server.key", "-out", d / "server.csr", "-subj", "/CN=localhost")
+        (d / "extensions").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        run("openssl", "x509", "-req", "-in", d / "server.csr", "-CA", d / "ca.pem", "-CAkey", d / "ca.key",
+            "-CAcreateserial", "-days", "30", "-extfile", d / "extensions", "-out", d / "server.pem")
+
+    @property
+    def ca(self):
+        return str(self.directory / "ca.pem")
+
+    def url(self, name, tls=False, area="git"):
+        scheme, port = ("https", self.tls_port) if tls else ("http", self.port)
+        return f"{scheme}://127.0.0.1:{port}/{area}/{name}.git"
+
+    def stop(self):
+        pid_file = self.directory / "nginx.pid"
+        if pid_file.exists():
+            os.kill(int(pid_file.read_text()), signal.SIGQUIT)
+        os.killpg(self.fcgi.pid, signal.SIGKILL)
+        self.fcgi.wait()
+        wait_until(lambda: not pid_file.exists(), 10, "the end of nginx")
+
+
+class GitSsh:
+    """sshd on a port of its own, for the user who runs the tests."""
+
+    def __init__(self, directory, home):
+        self.directory = directory / "ssh"
+        self.directory.mkdir()
+        self.known_hosts = home / ".ssh" / "known_hosts"
+        self.known_hosts.parent.mkdir(mode=0o700)
+        self.port = free_port()
+        self.user = getpass.getuser()
+        d = self.directory
+        for name in ("host_a", "host_b", "id"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", d / name)
+        (d / "authorized_keys").write_text((d / "id.pub").read_text())
+        self.daemon = None
+        self.start("host_a")
+
+    @property
+    def key(self):
+        return str(self.directory / "id")
+
+    def start(self, host_key):
+        d = self.directory
+        if os.geteuid() == 0:
+            pathlib.Path("/run/sshd").mkdir(exist_ok=True)
+        (d / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {d / host_key}\nPidFile {d}/sshd.pid\n"
+            f"AuthorizedKeysFile {d}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n")
+        self.daemon = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(d / "sshd_config"), "-E", str(d / "sshd.log")],
+                                       stdin=subprocess.DEVNULL)
+        wait_until(lambda: is_listening(self.port), 10, "sshd")
+
+    def swap_host_key(self, host_key="host_b"):
+        self.stop()
+        self.start(host_key)
+
+    def trust(self, host_key="host_a"):
+        words = (self.directory / f"{host_key}.pub").read_text().split()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
+
+    def fingerprint(self, host_key):
+        out = subprocess.run(["ssh-keygen", "-lf", str(self.directory / f"{host_key}.pub")], check=True,
+                             stdout=subprocess.PIPE).stdout.decode()
+        return out.split()[1]
+
+    def url(self, path):
+        return f"ssh://{self.user}@127.0.0.1:{self.port}{path}"
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.terminate()
+            self.daemon.wait(10)
+            self.daemon = None
+
+
+class HungServer:
+    """Accepts connections and never answers."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(64)
+        self.port = self.socket.getsockname()[1]
+        self.connections = []
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                self.connections.append(self.socket.accept()[0])
+            except OSError:
+                return
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        for connection in self.connections:
+            connection.close()
