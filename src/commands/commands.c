@@ -140,8 +140,8 @@ static void print_help(const struct command *command, GOptionContext *options)
     g_autofree char *help = g_option_context_get_help(options, TRUE, NULL);
     /* GLib leads with a usage line of its own; ours names the command and its arguments. */
     const char *rest = strstr(help, "\n\n");
-    printf("Usage: phantom_ci%s%s %s%s", *command->name ? " " : "", command->name, command->arguments,
-           rest ? rest : "\n");
+    printf("Usage: phantom_ci%s%s %s%s", *command->name ? " " : "", command->name,
+           command->arguments, rest ? rest : "\n");
 }
 
 int command_parse(const struct command *command, struct command_context *context,

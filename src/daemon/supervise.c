@@ -17,8 +17,9 @@
 #include "daemon/reconcile.h"
 
 enum {
-    LOCK_CHECK_MS = 500,  /* how often the lock of a job is looked at whose processes are not known */
-    RETRY_MS = 5000,      /* after a failure to start or to record */
+    LOCK_CHECK_MS =
+        500,         /* how often the lock of a job is looked at whose processes are not known */
+    RETRY_MS = 5000, /* after a failure to start or to record */
     MAX_START_FAILURES = 5,
     LOCK_FILE_MAX_BYTES = 256,
 };
@@ -57,7 +58,8 @@ static void running_job_free(void *data)
     g_free(job);
 }
 
-struct supervise *supervise_new(const struct paths *paths, struct store *store, enum launch_output output)
+struct supervise *supervise_new(const struct paths *paths, struct store *store,
+                                enum launch_output output)
 {
     struct supervise *supervise = g_new0(struct supervise, 1);
     supervise->paths = paths;
@@ -107,7 +109,8 @@ static void print_job_event(enum event_level level, const char *what, const stru
                 over ? job->reason : NULL, "err", error, NULL);
 }
 
-static struct running_job *add_running(struct supervise *supervise, const struct job *job, pid_t child)
+static struct running_job *add_running(struct supervise *supervise, const struct job *job,
+                                       pid_t child)
 {
     struct running_job *running = g_new0(struct running_job, 1);
     running->id = job->id;
@@ -168,7 +171,8 @@ static void settle(struct supervise *supervise, int64_t id)
     if (job && job->state == JOB_RUNNING) {
         bool interrupted = false;
         if (!reconcile_job(supervise->paths, supervise->store,
-                           config_find_repo(supervise->config, job->repo), id, &interrupted, &error)) {
+                           config_find_repo(supervise->config, job->repo), id, &interrupted,
+                           &error)) {
             print_job_event(EVENT_ERROR, "job unsettled", job, error->message);
             try_again_later(supervise);
         }
@@ -260,9 +264,9 @@ static void start_one(struct supervise *supervise, const struct job *job)
         watch_adopted(supervise, add_running(supervise, job, 0));
         return;
     }
-    pid_t child = lock < 0 ? -1
-                           : launch_job(supervise->paths, repo, job->id, lock, supervise->output,
-                                        &error);
+    pid_t child =
+        lock < 0 ? -1
+                 : launch_job(supervise->paths, repo, job->id, lock, supervise->output, &error);
     if (child > 0) {
         add_running(supervise, job, child);
         print_job_event(EVENT_INFO, "job started", job, NULL);
@@ -328,16 +332,19 @@ void supervise_start_queued(struct supervise *supervise)
     }
 }
 
-/* A child of ours ended. Still queued: it found that it could not run now, or died before it began. */
+/* A child of ours ended. Still queued: it found that it could not run now, or died before it began.
+ */
 static void child_ended(struct supervise *supervise, int64_t id, int wait_status)
 {
     g_hash_table_remove(supervise->jobs, &id);
     g_autoptr(GError) error = NULL;
     struct job *job = store_job_get(supervise->store, id, &error);
     if (job && job->state == JOB_QUEUED) {
-        bool not_claimed = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == LAUNCH_EXIT_NOT_CLAIMED;
+        bool not_claimed =
+            WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == LAUNCH_EXIT_NOT_CLAIMED;
         g_autofree char *status = spawn_format_status(wait_status);
-        g_autofree char *reason = g_strdup_printf("phantom_ci-job ended before it began: %s", status);
+        g_autofree char *reason =
+            g_strdup_printf("phantom_ci-job ended before it began: %s", status);
         if (!not_claimed) {
             print_job_event(EVENT_ERROR, "job start failed", job, reason);
         }
@@ -393,7 +400,8 @@ void supervise_add_fds(struct supervise *supervise, GArray *pollfds)
 }
 
 /* Adopted jobs whose process ended or whose lock is to be looked at. */
-static GArray *list_suspects(const struct supervise *supervise, const struct pollfd *fds, unsigned count)
+static GArray *list_suspects(const struct supervise *supervise, const struct pollfd *fds,
+                             unsigned count)
 {
     GArray *suspects = g_array_new(FALSE, FALSE, sizeof(int64_t));
     int64_t now_ms = clock_monotonic_ms();

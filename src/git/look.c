@@ -283,7 +283,6 @@ static int reap(struct git_look *look)
     }
     spawn_kill_group(look->pid, SIGKILL);
     while (waitpid(look->pid, &status, 0) < 0 && errno == EINTR) {
-        continue;
     }
     look->pid = 0;
     return status;

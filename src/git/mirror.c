@@ -64,6 +64,7 @@ bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spaw
  * another one's directory or against the rules of git. */
 static char *ref_name(const char *text, const char *suffix)
 {
+    g_assert(text);
     g_autoptr(GString) name = g_string_new(NULL);
     for (const char *p = text; *p; p++) {
         if (g_ascii_isalnum(*p) || *p == '-' || *p == '_') {

@@ -112,7 +112,7 @@ static void detect__known_branch_no_longer_asked_for__is_unwanted(void)
 {
     char *only_dev[] = {(char *)"dev", NULL};
     g_autofree char *verdict = judge(only_dev, "a", false, "b", true);
-    g_assert_cmpstr(verdict, ==, "unwanted a>;missing >");
+    g_assert_cmpstr(verdict, ==, "missing >;unwanted a>");
 }
 
 static void detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing(void)

@@ -1,0 +1,220 @@
+#include <errno.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/spawn.h"
+
+static char *place;
+
+static struct spawn_run_options run_options(const char *const *argv)
+{
+    struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
+                                        .out_limit_bytes = 1 << 20,
+                                        .err_limit_bytes = 100,
+                                        .timeout_ms = 20000,
+                                        .cancel_fd = -1};
+    options.spawn.argv = argv;
+    return options;
+}
+
+static void start__program_that_cannot_be_executed__names_stage_and_errno(void)
+{
+    g_autofree char *plain = g_build_filename(place, "plain", NULL);
+    g_autofree char *no_format = g_build_filename(place, "no-format", NULL);
+    g_assert_true(g_file_set_contents(plain, "#!/bin/sh\n", -1, NULL));
+    g_assert_true(g_file_set_contents(no_format, "echo hi\n", -1, NULL));
+    g_assert_cmpint(chmod(plain, 0644), ==, 0);
+    g_assert_cmpint(chmod(no_format, 0755), ==, 0);
+    const struct {
+        const char *program, *directory;
+        enum spawn_stage stage;
+        int errnum;
+    } cases[] = {{"/no/such/program", NULL, SPAWN_STAGE_EXEC, ENOENT},
+                 {"no-such-program-anywhere", NULL, SPAWN_STAGE_EXEC, ENOENT},
+                 {plain, NULL, SPAWN_STAGE_EXEC, EACCES},
+                 {no_format, NULL, SPAWN_STAGE_EXEC, ENOEXEC},
+                 {"/bin/true", "/no/such/directory", SPAWN_STAGE_DIRECTORY, ENOENT}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const char *const argv[] = {cases[i].program, NULL};
+        struct spawn_options options = SPAWN_OPTIONS_INIT;
+        struct spawn_failure failure = {SPAWN_STAGE_NONE, 0};
+        g_autoptr(GError) error = NULL;
+        options.argv = argv;
+        options.directory = cases[i].directory;
+        g_assert_cmpint(spawn_start(&options, &failure, &error), ==, -1);
+        g_assert_cmpint(failure.stage, ==, cases[i].stage);
+        g_assert_cmpint(failure.errnum, ==, cases[i].errnum);
+    }
+    g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+}
+
+static void start__child__has_only_its_own_descriptors(void)
+{
+    const char *const argv[] = {"sh", "-c", "ls /proc/self/fd | sort -n | tr '\\n' ' '", NULL};
+    struct spawn_run_options options = run_options(argv);
+    auto_fd leaked = dup(0); /* not close-on-exec */
+    auto_fd passed = dup(0);
+    struct spawn_result result;
+    options.spawn.pass_fd = passed;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    /* 0 to 3, and the directory that ls reads. */
+    g_assert_cmpstr(result.out, ==, "0 1 2 3 4 ");
+    spawn_result_clear(&result);
+    options.spawn.pass_fd = -1;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpstr(result.out, ==, "0 1 2 3 ");
+    spawn_result_clear(&result);
+}
+
+static void run__path_of_the_given_environment__finds_the_program(void)
+{
+    g_autofree char *program = g_build_filename(place, "mine", NULL);
+    g_assert_true(g_file_set_contents(program, "#!/bin/sh\necho mine $X\n", -1, NULL));
+    g_assert_cmpint(chmod(program, 0755), ==, 0);
+    g_autofree char *path = g_strdup_printf("PATH=/nowhere:%s:/bin", place);
+    const char *const argv[] = {"mine", NULL};
+    const char *const envp[] = {path, "X=y", NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    options.spawn.envp = envp;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpstr(result.out, ==, "mine y\n");
+    spawn_result_clear(&result);
+}
+
+static void run__output_beyond_the_limits__is_cut_and_never_blocks(void)
+{
+    const char *const argv[] = {"sh", "-c", "head -c 10000000 /dev/zero; seq 1 100000 >&2; exit 3",
+                                NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpuint(result.out_length, ==, 1 << 20);
+    g_assert_true(result.out_truncated);
+    g_assert_cmpuint(result.err_length, ==, 100);
+    g_assert_true(g_str_has_suffix(result.err, "99999\n100000\n"));
+    g_assert_cmpint(WEXITSTATUS(result.wait_status), ==, 3);
+    spawn_result_clear(&result);
+}
+
+static void run__input__is_given_while_output_is_taken(void)
+{
+    const char *const argv[] = {"cat", NULL};
+    struct spawn_run_options options = run_options(argv);
+    g_autofree char *input = g_strnfill(900000, 'x');
+    struct spawn_result result;
+    options.input = input;
+    options.input_length = strlen(input);
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpstr(result.out, ==, input);
+    spawn_result_clear(&result);
+}
+
+static void run__time_limit__kills_the_whole_group(void)
+{
+    const char *const argv[] = {"sh", "-c", "trap '' TERM; sleep 1000 & echo $!; sleep 1000", NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    g_autoptr(GError) error = NULL;
+    options.timeout_ms = 300;
+    g_assert_false(spawn_run(&options, &result, &error));
+    g_assert_true(error_has_code(error, ERROR_LIMIT));
+    pid_t grandchild = (pid_t)g_ascii_strtoll(result.out, NULL, 10);
+    g_assert_cmpint(grandchild, >, 1);
+    /* Dead; until init has fetched it, it may still have a number. */
+    for (int i = 0; i < 500 && kill(grandchild, 0) == 0; i++) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)grandchild);
+        g_autofree char *text = NULL;
+        if (g_file_get_contents(path, &text, NULL, NULL) && strstr(text, ") Z ")) {
+            break;
+        }
+        g_assert_cmpint(i, <, 499);
+        g_usleep(10000);
+    }
+    spawn_result_clear(&result);
+}
+
+static void run__cancel_descriptor__ends_it_at_once(void)
+{
+    const char *const argv[] = {"sleep", "1000", NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    g_autoptr(GError) error = NULL;
+    int ends[2];
+    g_assert_true(fd_pipe(ends, NULL));
+    g_assert_true(fd_write_all(ends[1], "x", 1, NULL));
+    options.cancel_fd = ends[0];
+    g_assert_false(spawn_run(&options, &result, &error));
+    g_assert_true(error_has_code(error, ERROR_CANCELED));
+    spawn_result_clear(&result);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void run__background_child_that_holds_the_pipe__does_not_hang_it(void)
+{
+    const char *const argv[] = {"sh", "-c", "sleep 1000 & echo hi", NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    int64_t begin_ms = clock_monotonic_ms();
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpint(clock_monotonic_ms() - begin_ms, <, 15000);
+    g_assert_cmpstr(result.out, ==, "hi\n");
+    spawn_result_clear(&result);
+}
+
+static void run__signals_of_the_parent__are_default_and_unblocked_in_the_child(void)
+{
+    const char *const argv[] = {"sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2",
+                                NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpstr(result.out, ==, "0000000000000000\n0000000000000000\n");
+    spawn_result_clear(&result);
+}
+
+static void format_status__every_end__is_named(void)
+{
+    g_autofree char *exited = spawn_format_status(3 << 8);
+    g_autofree char *killed = spawn_format_status(SIGKILL);
+    g_assert_cmpstr(exited, ==, "exit 3");
+    g_assert_cmpstr(killed, ==, "killed by SIGKILL (signal 9)");
+    g_assert_cmpstr(spawn_signal_name(SIGSEGV), ==, "SIGSEGV");
+    g_assert_cmpstr(spawn_signal_name(63), ==, "signal 63");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    place = g_dir_make_tmp("phantom_ci-XXXXXX", NULL);
+#define ADD(name) g_test_add_func("/base/" #name, name)
+    ADD(start__program_that_cannot_be_executed__names_stage_and_errno);
+    ADD(start__child__has_only_its_own_descriptors);
+    ADD(run__path_of_the_given_environment__finds_the_program);
+    ADD(run__output_beyond_the_limits__is_cut_and_never_blocks);
+    ADD(run__input__is_given_while_output_is_taken);
+    ADD(run__time_limit__kills_the_whole_group);
+    ADD(run__cancel_descriptor__ends_it_at_once);
+    ADD(run__background_child_that_holds_the_pipe__does_not_hang_it);
+    ADD(run__signals_of_the_parent__are_default_and_unblocked_in_the_child);
+    ADD(format_status__every_end__is_named);
+    int result = g_test_run();
+    file_remove_tree_at_path(place, NULL);
+    g_free(place);
+    return result;
+}
