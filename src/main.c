@@ -103,6 +103,8 @@ static int dispatch(int argc, char **argv)
     if (word == 0) {
         return run_daemon(argc, argv);
     }
+    /* For the words of the command line; the daemon does without the memory that a locale takes. */
+    setlocale(LC_ALL, "");
     if (strcmp(argv[word], "help") == 0) {
         return help(word + 1 < argc ? argv[word + 1] : NULL);
     }
@@ -116,7 +118,6 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
     config_set_checks(check_url, url_branch_name_is_valid);
     return dispatch(argc, argv);

@@ -21,16 +21,16 @@
 enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2 };
 
 struct spawn_options {
-    const char *const
-        *argv; /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
+    /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
+    const char *const *argv;
     const char *const *envp; /* "K=V" list, NULL-terminated; NULL = this process's environment */
     const char *directory;   /* NULL = this process's */
-    int stdin_fd, stdout_fd,
-        stderr_fd;           /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
-    int pass_fd;             /* one more descriptor, passed as number 3, or -1 */
-    bool new_session;        /* setsid(): own session and process group */
-    int parent_death_signal; /* Linux: sent to the child when this thread's process ends; 0 = none
-                              */
+    /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
+    int stdin_fd, stdout_fd, stderr_fd;
+    int pass_fd;      /* one more descriptor, passed as number 3, or -1 */
+    bool new_session; /* setsid(): own session and process group */
+    /* Linux: sent to the child when this thread's process ends; 0 = none */
+    int parent_death_signal;
 };
 
 #define SPAWN_OPTIONS_INIT                                                                         \
@@ -69,8 +69,8 @@ struct spawn_result {
 void spawn_result_clear(struct spawn_result *result);
 
 struct spawn_run_options {
-    struct spawn_options
-        spawn;         /* stdout_fd and stderr_fd are set by spawn_run(); new_session is implied */
+    /* stdout_fd and stderr_fd are set by spawn_run(); new_session is implied */
+    struct spawn_options spawn;
     const char *input; /* bytes for stdin, or NULL for /dev/null */
     size_t input_length;
     size_t out_limit_bytes; /* what lies beyond is read and dropped, and out_truncated set */

@@ -44,9 +44,8 @@ struct repo_config {
     enum on_rewind on_rewind;
     enum on_interrupt on_interrupt;
     bool submodules;
-    char *
-        *keep;  /* untracked paths, relative, that survive cleaning; a trailing '/' = a directory */
-    char **env; /* "K=V" */
+    char **keep; /* untracked relative paths that survive cleaning; a trailing '/' = a directory */
+    char **env;  /* "K=V" */
     unsigned line; /* of the header in Repo.toml; not part of the JSON form */
 };
 
@@ -55,8 +54,8 @@ struct config {
     unsigned max_jobs;  /* default: number of processors */
     unsigned max_looks; /* looks at once, default 16; one that takes over 5 s gives its place up */
     int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
-    int64_t
-        drain_timeout_ms; /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
+    /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
+    int64_t drain_timeout_ms;
 };
 
 /* NULL when any file has an error (all of them are in `diagnostics`): not a regular file, larger

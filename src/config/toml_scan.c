@@ -8,7 +8,7 @@ static bool refuse(struct toml_error *error, const char *bytes, const char *at, 
 {
     const char *line_begin = bytes;
     error->line = 1;
-    for (const char *c = bytes; c < at; c++) {
+    for (const char *c = line_begin; c < at; c++) {
         if (*c == '\n') {
             error->line++;
             line_begin = c + 1;
@@ -51,43 +51,112 @@ static const char *skip_comment(const char *at, const char *end)
     return newline ? newline : end;
 }
 
-/* The dot that makes a key too long, or NULL. Numbers hold one dot and are not in the way. */
-static const char *find_long_key(const char *bytes, const char *end)
+/* Where a scan is: what decides whether a '[' begins the header of a table and a '.' parts a key.
+ */
+struct scan {
+    const char *at, *end;
+    unsigned parts; /* of the key that may be here; numbers hold one dot and are not in the way */
+    unsigned depth; /* brackets and braces that are open */
+    bool in_value;  /* behind the '=' of a line */
+};
+
+static bool begins_key(char c)
 {
-    unsigned parts = 1;
-    const char *at = bytes;
-    while (at < end) {
-        if (*at == '#') {
-            at = skip_comment(at, end);
-        } else if (*at == '"' || *at == '\'') {
-            at = skip_string(at, end);
+    return g_ascii_isalnum(c) || c == '-' || c == '_' || c == '"' || c == '\'';
+}
+
+/* "[", or "[[", with a name or the closing bracket behind it; at the last bracket afterwards. */
+static bool scan_header(struct scan *scan)
+{
+    if (scan->end - scan->at >= 2 && scan->at[1] == '[') {
+        scan->at++;
+        scan->depth++;
+    }
+    const char *name = scan->at + 1;
+    while (name < scan->end && (*name == ' ' || *name == '\t')) {
+        name++;
+    }
+    if (name < scan->end && !begins_key(*name) && *name != ']') {
+        scan->at = name;
+        return false;
+    }
+    return true;
+}
+
+/* One character outside of strings and comments. */
+static bool scan_character(struct scan *scan)
+{
+    char c = *scan->at;
+    if ((unsigned char)c >= 0x80) {
+        return false;
+    }
+    if (c == '.') {
+        return ++scan->parts <= TOML_KEY_MAX_PARTS;
+    }
+    if (strchr("=,[]{}\n", c)) {
+        scan->parts = 1;
+    }
+    if (c == '[' || c == '{') {
+        bool is_header = c == '[' && scan->depth == 0 && !scan->in_value;
+        scan->depth++;
+        return !is_header || scan_header(scan);
+    }
+    if ((c == ']' || c == '}') && scan->depth > 0) {
+        scan->depth--;
+    } else if (c == '=' || c == '\n') {
+        scan->in_value = c == '=' || scan->depth > 0;
+    }
+    return true;
+}
+
+/* False at the first character that must not reach the parser. */
+static bool scan_structure(struct scan *scan)
+{
+    while (scan->at < scan->end) {
+        if (*scan->at == '#') {
+            scan->at = skip_comment(scan->at, scan->end);
+        } else if (*scan->at == '"' || *scan->at == '\'') {
+            scan->at = skip_string(scan->at, scan->end);
+        } else if (scan_character(scan)) {
+            scan->at++;
         } else {
-            if (*at == '.' && ++parts > TOML_KEY_MAX_PARTS) {
-                return at;
-            }
-            if (strchr("=,[]{}\n", *at)) {
-                parts = 1;
-            }
-            at++;
+            return false;
         }
     }
-    return NULL;
+    return true;
+}
+
+static char *describe(const struct scan *scan)
+{
+    if (*scan->at == '.' && scan->parts > TOML_KEY_MAX_PARTS) {
+        return g_strdup_printf("a key of more than %d parts", TOML_KEY_MAX_PARTS);
+    }
+    if ((unsigned char)*scan->at >= 0x80) {
+        int length = (int)(g_utf8_next_char(scan->at) - scan->at);
+        return g_strdup_printf("'%.*s' needs quotes around the word that it is in", length,
+                               scan->at);
+    }
+    return g_strdup("the header of a table needs a name, as in [app] or [\"my app\"]");
 }
 
 bool toml_scan(const char *bytes, size_t length, struct toml_error *error)
 {
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
     const char *bad = NULL;
+    if (length >= 3 && memcmp(bytes, byte_order_mark, 3) == 0) {
+        bytes += 3;
+        length -= 3;
+    }
     if (!g_utf8_validate_len(bytes, length, &bad)) {
         g_autofree char *message =
             *bad ? g_strdup_printf("the byte 0x%02X is not UTF-8 text", (unsigned char)*bad)
                  : g_strdup("a NUL character does not belong in a text file");
         return refuse(error, bytes, bad, message);
     }
-    bad = find_long_key(bytes, bytes + length);
-    if (bad) {
-        g_autofree char *message =
-            g_strdup_printf("a key of more than %d parts", TOML_KEY_MAX_PARTS);
-        return refuse(error, bytes, bad, message);
+    struct scan scan = {bytes, bytes + length, 1, 0, false};
+    if (scan_structure(&scan)) {
+        return true;
     }
-    return true;
+    g_autofree char *message = describe(&scan);
+    return refuse(error, bytes, scan.at, message);
 }

@@ -1,8 +1,13 @@
 /*
- * What is checked before the TOML parser sees a text: that it is UTF-8 without NUL, and that no key
- * has so many parts (a.b.c) that the tables made of it exhaust the stack. toml++ 3.3 bounds the
- * nesting of values (TOML_MAX_NESTED_VALUES) but not of dotted keys and headers, and frees nested
- * tables by recursion.
+ * What is checked before the TOML parser sees a text, because toml++ 3.3 leaves it open:
+ *
+ * - it is UTF-8 without NUL;
+ * - no key has so many parts (a.b.c) that the tables made of it exhaust the stack: the nesting of
+ *   values is bounded (TOML_MAX_NESTED_VALUES), that of keys is not, and tables are freed by
+ * recursion;
+ * - the header of a table begins with a name: parse_key() takes that for granted
+ * (TOML_ASSERT_ASSUME);
+ * - characters beyond ASCII stand in strings and comments only, as TOML 1.0 has it.
  */
 #ifndef PHANTOM_CI_CONFIG_TOML_SCAN_H
 #define PHANTOM_CI_CONFIG_TOML_SCAN_H

@@ -1,29 +1,26 @@
+#include <glib.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/toml.h"
 
+/* Trees are walked with a list of the values still to be visited, because their depth is up to the
+ * input. */
 struct pair {
     const struct toml_value *left, *right;
 };
 
-/* Values still to be visited; trees are walked with one, because their depth is up to the input. */
-struct pending {
-    struct pair *items;
-    size_t count, room;
-};
-
-static void push(struct pending *pending, const struct toml_value *left,
-                 const struct toml_value *right)
+static void push(GArray *pending, const struct toml_value *left, const struct toml_value *right)
 {
-    if (pending->count == pending->room) {
-        pending->room = pending->room ? 2 * pending->room : 64;
-        pending->items = realloc(pending->items, pending->room * sizeof(*pending->items));
-        if (!pending->items) {
-            abort();
-        }
-    }
-    pending->items[pending->count++] = (struct pair){left, right};
+    struct pair pair = {left, right};
+    g_array_append_val(pending, pair);
+}
+
+static struct pair pop(GArray *pending)
+{
+    struct pair pair = g_array_index(pending, struct pair, pending->len - 1);
+    g_array_set_size(pending, pending->len - 1);
+    return pair;
 }
 
 static bool has_children(const struct toml_value *value)
@@ -33,16 +30,16 @@ static bool has_children(const struct toml_value *value)
 
 void toml_free(struct toml_value *root)
 {
-    struct pending pending = {NULL, 0, 0};
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(struct pair));
     if (root) {
-        push(&pending, root, NULL);
+        push(pending, root, NULL);
     }
-    while (pending.count > 0) {
-        struct toml_value *value = (struct toml_value *)pending.items[--pending.count].left;
+    while (pending->len > 0) {
+        struct toml_value *value = (struct toml_value *)pop(pending).left;
         if (has_children(value)) {
             for (size_t i = 0; i < value->as.children.count; i++) {
                 if (value->as.children.items[i]) {
-                    push(&pending, value->as.children.items[i], NULL);
+                    push(pending, value->as.children.items[i], NULL);
                 }
             }
             free(value->as.children.items);
@@ -52,7 +49,6 @@ void toml_free(struct toml_value *root)
         free(value->key);
         free(value);
     }
-    free(pending.items);
 }
 
 static bool same_bytes(const char *left, size_t left_length, const char *right, size_t right_length)
@@ -79,7 +75,7 @@ static bool same_value(const struct toml_value *left, const struct toml_value *r
         return left->as.integer == right->as.integer;
     case TOML_FLOAT:
         /* By bits, so that nan equals itself. */
-        return memcmp(&left->as.real, &right->as.real, sizeof(double)) == 0;
+        return left->as.integer == right->as.integer;
     case TOML_BOOLEAN:
         return left->as.boolean == right->as.boolean;
     case TOML_DATE:
@@ -90,18 +86,17 @@ static bool same_value(const struct toml_value *left, const struct toml_value *r
 
 bool toml_equal(const struct toml_value *left, const struct toml_value *right)
 {
-    struct pending pending = {NULL, 0, 0};
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(struct pair));
     bool equal = true;
-    push(&pending, left, right);
-    while (equal && pending.count > 0) {
-        struct pair pair = pending.items[--pending.count];
+    push(pending, left, right);
+    while (equal && pending->len > 0) {
+        struct pair pair = pop(pending);
         equal = same_value(pair.left, pair.right);
         for (size_t i = 0; equal && has_children(pair.left) && i < pair.left->as.children.count;
              i++) {
-            push(&pending, pair.left->as.children.items[i], pair.right->as.children.items[i]);
+            push(pending, pair.left->as.children.items[i], pair.right->as.children.items[i]);
         }
     }
-    free(pending.items);
     return equal;
 }
 

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -161,6 +164,9 @@ static void use_config(struct daemon *daemon, struct config *config)
     config_free(old);
     open_look_status(daemon);
     daemon->jobs_to_start = true;
+#ifdef __GLIBC__
+    malloc_trim(0); /* what the parsing took is not needed again for long */
+#endif
 }
 
 static void reload(struct daemon *daemon)

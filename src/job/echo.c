@@ -22,10 +22,10 @@ enum {
 };
 
 struct echo {
-    int fd;         /* of its own */
-    bool may_block; /* the descriptor could not be made non-blocking: ask poll(2) before each write
-                     */
-    char *lead;     /* "<6>app#12 | " */
+    int fd; /* of its own */
+    /* the descriptor could not be made non-blocking: ask poll(2) before each write */
+    bool may_block;
+    char *lead; /* "<6>app#12 | " */
     int64_t job;
     GString *line;  /* the unfinished line, as it came */
     GString *shown; /* scratch */

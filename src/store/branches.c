@@ -107,10 +107,11 @@ static bool forget(struct store *store, const char *repo, int64_t now_ms, GError
            store_write(store, error, NULL, "DELETE FROM decision WHERE repo = ?", "s", repo) &&
            store_write(store, error, NULL, "DELETE FROM poll_request WHERE repo = ?", "s", repo) &&
            store_write(store, error, NULL, "DELETE FROM repo WHERE name = ?", "s", repo) &&
-           store_write(store, error, NULL,
-                       "UPDATE job SET state = 'canceled', finished = ?, reason = "
-                       "'the repository was removed' WHERE repo = ? AND state = 'queued'",
-                       "is", now_ms, repo);
+           store_write(
+               store, error, NULL,
+               "UPDATE job INDEXED BY job_queued SET state = 'canceled', finished = ?, reason = "
+               "'the repository was removed' WHERE repo = ? AND state = 'queued'",
+               "is", now_ms, repo);
 }
 
 bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error)

@@ -26,8 +26,8 @@ struct joblog_writer *joblog_writer_open(const char *directory, int64_t cap_byte
 bool joblog_writer_append(struct joblog_writer *writer, const char *bytes, size_t length,
                           int64_t now_ms, GError **error);
 int64_t joblog_writer_offset(const struct joblog_writer *writer);
-bool joblog_writer_close(struct joblog_writer *writer,
-                         GError **error); /* fsync; frees in any case */
+/* fsync; frees in any case */
+bool joblog_writer_close(struct joblog_writer *writer, GError **error);
 
 struct joblog_reader;
 

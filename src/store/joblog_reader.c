@@ -214,7 +214,7 @@ static bool find_time(struct joblog_reader *reader, int64_t offset)
     int64_t low = 0;
     int64_t high = status.st_size / ENTRY_BYTES;
     int64_t from = 0;
-    int64_t to = offset + 1; /* a live log may get an entry right behind it */
+    int64_t to = -1;
     int64_t at_ms = 0;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
@@ -232,6 +232,7 @@ static bool find_time(struct joblog_reader *reader, int64_t offset)
             to = entry_offset;
         }
     }
+    /* Behind the last entry a live log may get another at any moment: nothing to remember there. */
     reader->time_from = from;
     reader->time_to = to;
     reader->time_ms = at_ms;

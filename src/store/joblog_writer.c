@@ -97,9 +97,20 @@ static void free_writer(struct joblog_writer *writer)
     g_free(writer);
 }
 
+/* A file or link where the directory should be is somebody's doing. */
+static bool check_place(const char *directory, GError **error)
+{
+    struct stat status;
+    if (lstat(directory, &status) < 0 || S_ISDIR(status.st_mode)) {
+        return true;
+    }
+    g_set_error(error, STORE_ERROR, ERROR_DENIED, "%s is not a directory; move it away", directory);
+    return false;
+}
+
 struct joblog_writer *joblog_writer_open(const char *directory, int64_t cap_bytes, GError **error)
 {
-    if (!file_ensure_private_directory(directory, error)) {
+    if (!check_place(directory, error) || !file_ensure_private_directory(directory, error)) {
         return NULL;
     }
     cap_bytes = MAX(cap_bytes, MIN_CAP_BYTES);

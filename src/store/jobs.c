@@ -110,8 +110,12 @@ struct job *store_job_latest(struct store *store, const char *repo, const char *
     "(?4 IS NULL OR branch = ?4) AND id > ?5 ORDER BY id DESC LIMIT ?6"
 
 static const char jobs_all[] = "SELECT " JOB_COLUMNS " FROM job WHERE " JOB_CONDITIONS;
-static const char jobs_live[] = "SELECT " JOB_COLUMNS " FROM job WHERE state = ?2 AND "
-                                "state IN ('queued', 'running') AND " JOB_CONDITIONS;
+static const char jobs_in_queue[] =
+    "SELECT " JOB_COLUMNS
+    " FROM job INDEXED BY job_queued WHERE state = 'queued' AND " JOB_CONDITIONS;
+static const char jobs_running[] =
+    "SELECT " JOB_COLUMNS
+    " FROM job INDEXED BY job_running WHERE state = 'running' AND " JOB_CONDITIONS;
 static const char jobs_of_repo[] =
     "SELECT " JOB_COLUMNS " FROM job WHERE repo = ?3 AND " JOB_CONDITIONS;
 static const char jobs_of_branch[] =
@@ -121,7 +125,7 @@ GPtrArray *store_jobs(struct store *store, const struct job_filter *filter, GErr
 {
     const char *sql = jobs_all;
     if (filter->has_state && !job_state_is_final(filter->state)) {
-        sql = jobs_live;
+        sql = filter->state == JOB_QUEUED ? jobs_in_queue : jobs_running;
     } else if (filter->repo) {
         sql = filter->branch ? jobs_of_branch : jobs_of_repo;
     }
@@ -137,7 +141,8 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error)
     return store_collect(
         store, error,
         store_prepare(store, error,
-                      "SELECT " JOB_COLUMNS " FROM job WHERE state = 'queued' AND "
+                      "SELECT " JOB_COLUMNS
+                      " FROM job INDEXED BY job_queued WHERE state = 'queued' AND "
                       "NOT EXISTS (SELECT 1 FROM repo WHERE name = job.repo AND paused) "
                       "ORDER BY priority DESC, id",
                       ""),
@@ -174,10 +179,12 @@ static bool supersede_queued(struct store *store, const struct job_request *requ
     g_autofree char *reason = g_strdup_printf("superseded by %s (job %" G_GINT64_FORMAT ")",
                                               text_short_id(request->sha), id);
     int changes = 0;
-    bool good = store_write(store, error, &changes,
-                            "UPDATE job SET state = 'superseded', reason = ?, finished = ? WHERE "
-                            "state = 'queued' AND repo = ? AND branch = ? AND id < ?",
-                            "sissi", reason, now_ms, request->repo, request->branch, id);
+    bool good =
+        store_write(store, error, &changes,
+                    "UPDATE job INDEXED BY job_queued SET state = 'superseded', reason = ?, "
+                    "finished = ? WHERE "
+                    "state = 'queued' AND repo = ? AND branch = ? AND id < ?",
+                    "sissi", reason, now_ms, request->repo, request->branch, id);
     *superseded = (unsigned)changes;
     return good;
 }
@@ -243,7 +250,8 @@ bool store_job_claim(struct store *store, int64_t id, int64_t now_ms, bool *clai
     int changes = 0;
     return store_write(store, error, &changes,
                        "UPDATE job SET state = 'running', started = ?1 WHERE id = ?2 AND "
-                       "state = 'queued' AND NOT EXISTS (SELECT 1 FROM job AS other WHERE "
+                       "state = 'queued' AND NOT EXISTS (SELECT 1 FROM job AS other "
+                       "INDEXED BY job_running WHERE "
                        "other.state = 'running' AND other.repo = job.repo AND "
                        "other.branch = job.branch)",
                        "ii", now_ms, id) &&

@@ -23,7 +23,9 @@ static const char *const migrations[] = {
     " priority INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, started INTEGER NOT NULL "
     "DEFAULT 0,"
     " finished INTEGER NOT NULL DEFAULT 0, stop TEXT NOT NULL DEFAULT 'none', stop_reason TEXT);"
-    "CREATE INDEX job_live ON job(state, priority DESC, id) WHERE state IN ('queued', 'running');"
+    "CREATE INDEX job_queued ON job(repo, branch) WHERE state = 'queued';"
+    /* Unique: never two running jobs of one branch. */
+    "CREATE UNIQUE INDEX job_running ON job(repo, branch) WHERE state = 'running';"
     "CREATE INDEX job_repo ON job(repo, id DESC);"
     "CREATE INDEX job_branch ON job(repo, branch, id DESC);"
     /* argv: the words one after another, each with its NUL. */
@@ -52,13 +54,24 @@ size_t store_schema_version(void)
     return G_N_ELEMENTS(migrations);
 }
 
-static bool read_number(struct store *store, const char *question, int64_t *number, GError **error)
+struct identity {
+    int64_t application, version, objects;
+};
+
+/* In one statement, and so of one moment: another process may be making the database just now. */
+static bool read_identity(struct store *store, struct identity *identity, GError **error)
 {
-    sqlite3_stmt *statement = store_prepare(store, error, question, "");
+    sqlite3_stmt *statement =
+        store_prepare(store, error,
+                      "SELECT count(*), (SELECT * FROM pragma_application_id), "
+                      "(SELECT * FROM pragma_user_version) FROM sqlite_schema",
+                      "");
     if (!statement || store_step(store, error, statement) != 1) {
         return false;
     }
-    *number = sqlite3_column_int64(statement, 0);
+    identity->objects = sqlite3_column_int64(statement, 0);
+    identity->application = sqlite3_column_int64(statement, 1);
+    identity->version = sqlite3_column_int64(statement, 2);
     sqlite3_reset(statement);
     return true;
 }
@@ -74,15 +87,13 @@ static bool refuse(struct store *store, const char *found, GError **error)
 
 static bool check_version(struct store *store, size_t known, int64_t *version, GError **error)
 {
-    int64_t application = 0;
-    int64_t objects = 0;
-    if (!read_number(store, "PRAGMA application_id", &application, error) ||
-        !read_number(store, "PRAGMA user_version", version, error) ||
-        !read_number(store, "SELECT count(*) FROM sqlite_schema", &objects, error)) {
+    struct identity found;
+    if (!read_identity(store, &found, error)) {
         return false;
     }
-    bool is_new = *version == 0 && application == 0 && objects == 0;
-    if (!is_new && (application != APPLICATION_ID || *version <= 0)) {
+    *version = found.version;
+    bool is_new = found.version == 0 && found.application == 0 && found.objects == 0;
+    if (!is_new && (found.application != APPLICATION_ID || *version <= 0)) {
         return refuse(store, "is a database of another program", error);
     }
     if (*version > (int64_t)known) {

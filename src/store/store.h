@@ -120,8 +120,8 @@ bool store_job_stop(struct store *store, int64_t id, enum job_stop stop, const c
 struct job *store_job_get(struct store *store, int64_t id, GError **error);
 
 struct job_filter {
-    const char
-        *text; /* substring of repo or branch, prefix of sha, or a state's name; NULL = all */
+    /* substring of repo or branch, prefix of sha, or a state's name; NULL = all */
+    const char *text;
     const char *repo, *branch; /* exact; NULL = all */
     bool has_state;
     enum job_state state;

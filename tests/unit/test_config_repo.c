@@ -348,7 +348,7 @@ static void test_sections(void)
         {"[a]\npath='/x'\n[b]\npath='/x'\n", ""},
         {"a = { path = '/x' }\n", ""},
         {"[caf\xc3\xa9.b]\n",
-         "Repo.toml:1:5: Error while parsing table header: expected ']', saw '\xc3\xa9'\n"},
+         "Repo.toml:1:5: '\xc3\xa9' needs quotes around the word that it is in\n"},
         {"[\"caf\xc3\xa9 b.c\"]\npath='/x'\n", ""},
         {"[" X50 X50 "]\npath='/x'\n", ""},
         {"[" X50 X50 "x]\npath='/x'\n", "Repo.toml:1:2: " NO_NAME(X50 X50 "x")},

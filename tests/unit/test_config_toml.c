@@ -135,14 +135,41 @@ static void test_depth_allowed(void)
         "a = \"\"\"\n................................\\\"\"\"...................\"\"\"\n",
         "a = '''\n................................''.................'''\n",
         "# ................................\na = 1\n",
-        "a = [1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, "
-        "1.5]\n",
+        "a = [1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5,1.5]\n",
         "a = \"\"\"x\"\"\"\"\"\nb = '................................'\n",
         "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p = 1\n",
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(fine); i++) {
         toml_free(parse_good(fine[i]));
     }
+}
+
+/* toml++ asserts that a name follows the bracket. */
+static void test_headers(void)
+{
+    static const struct {
+        const char *text;
+        unsigned line, column;
+    } cases[] = {{"[#]\n", 1, 2},
+                 {"[\n]\n", 1, 2},
+                 {"a = [1, {b = 2}]\n [[ =]]\n", 2, 5},
+                 {"\xef\xbb\xbf[,]\n", 1, 2},
+                 {"[[[a]]]\n", 1, 3},
+                 {"a = '['\n[.a]\n", 2, 2},
+                 {"a = [\n1\n]\n[?]\n", 4, 2}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        assert_error(cases[i].text, strlen(cases[i].text), cases[i].line, cases[i].column,
+                     "header of a table needs a name");
+    }
+    /* Beyond ASCII there are strings and comments only; toml++ is not defined for some of the rest.
+     */
+    assert_error("a = [\n1\n]\n[\xc3\xa9]\n", 14, 4, 2, "'\xc3\xa9' needs quotes");
+    assert_error("a =\xc2\xa0 1\n", 8, 1, 4, "needs quotes");
+    toml_free(parse_good("\"\xc3\xa9\" = '\xc3\xa9' # \xc3\xa9\n['\xe2\x82\xac'.\"\xc3\xa9\"]\n"));
+    assert_error("[]\n", 3, 1, 2, "blank bare keys");
+    assert_error("[a.#]\n", 6, 1, 4, "expected bare key");
+    toml_free(
+        parse_good("a = [\n[1], # [#\n  [[\n]] ]\n[ b ]\n[[ 'c' ]]\n[ \"d\" . e ]\nf = [[ ]]\n"));
 }
 
 static void test_equal(void)
@@ -178,6 +205,7 @@ int main(int argc, char **argv)
                     test_bytes_that_are_no_text);
     g_test_add_func("/config_toml/depth__beyond_the_limits__is_refused", test_depth);
     g_test_add_func("/config_toml/depth__within_the_limits__is_parsed", test_depth_allowed);
+    g_test_add_func("/config_toml/header__without_name__is_refused", test_headers);
     g_test_add_func("/config_toml/equal__pairs__compares_keys_and_values", test_equal);
     return g_test_run();
 }

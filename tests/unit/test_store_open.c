@@ -1,6 +1,7 @@
 /* Opening, refusing, migrating; transactions. */
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "store/store_internal.h"
 #include "store_fixture.h"
@@ -191,6 +192,30 @@ static void open__newer_version__is_invalid_and_untouched(void)
     fixture_close(&fixture);
 }
 
+static void open__newer_version_with_a_live_log__leaves_both_untouched(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    store_close(g_steal_pointer(&fixture.store));
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        sqlite3 *database = NULL;
+        sqlite3_open(fixture.path, &database);
+        sqlite3_exec(database, "PRAGMA user_version=999", NULL, NULL, NULL);
+        _exit(0); /* without a close, which would empty the log */
+    }
+    g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+    g_autofree char *log = g_strconcat(fixture.path, "-wal", NULL);
+    g_autoptr(GBytes) before = contents(log);
+    g_assert_cmpuint(g_bytes_get_size(before), >, 0);
+    assert_refused(fixture.path, ERROR_INVALID);
+    g_autoptr(GBytes) after = contents(log);
+    g_assert_nonnull(after);
+    g_assert_true(g_bytes_equal(before, after));
+    fixture_close(&fixture);
+}
+
 static void open__empty_file__becomes_a_database(void)
 {
     struct fixture fixture;
@@ -346,6 +371,7 @@ int main(int argc, char **argv)
     ADD(open__empty_or_missing_beside_a_log__is_invalid_and_keeps_the_log);
     ADD(open__other_programs_database__is_invalid_and_untouched);
     ADD(open__newer_version__is_invalid_and_untouched);
+    ADD(open__newer_version_with_a_live_log__leaves_both_untouched);
     ADD(open__empty_file__becomes_a_database);
     ADD(migrate__version_one__keeps_rows_and_runs_the_next_step_once);
     ADD(migrate__step_fails__leaves_the_old_version_whole);
