@@ -56,7 +56,7 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
 
 bool file_ensure_private_directory(const char *path, GError **error)
 {
-    if (g_mkdir_with_parents(path, 0700) < 0 && errno != EEXIST) {
+    if (g_mkdir_with_parents(path, 0700) < 0 && errno != EEXIST && errno != ENOTDIR) {
         return error_set_errno(error, BASE_ERROR, errno, "cannot make the directory %s", path);
     }
     struct stat status;

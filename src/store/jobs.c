@@ -183,7 +183,8 @@ static bool supersede_queued(struct store *store, const struct job_request *requ
         store_write(store, error, &changes,
                     "UPDATE job INDEXED BY job_queued SET state = 'superseded', reason = ?, "
                     "finished = ? WHERE "
-                    "state = 'queued' AND repo = ? AND branch = ? AND id < ?",
+                    "state = 'queued' AND repo = ? AND branch = ? AND id < ? AND "
+                    "trigger NOT IN ('run', 'retry')",
                     "sissi", reason, now_ms, request->repo, request->branch, id);
     *superseded = (unsigned)changes;
     return good;

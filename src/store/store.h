@@ -93,7 +93,8 @@ struct job_request {
 /* Inserts a queued job. For JOB_TRIGGER_PUSH, in the same transaction (its own if none is open):
  * the queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new
  * commit and job, and when the newest earlier push job of the branch is superseded so or blocked,
- * its previous_sha is carried over in place of request->previous_sha. `superseded` may be NULL. */
+ * its previous_sha is carried over in place of request->previous_sha. What a person asked for by
+ * hand (run, retry) is not superseded. `superseded` may be NULL. */
 bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
                        int64_t *id, unsigned *superseded, GError **error);
 

@@ -80,6 +80,11 @@ static void private_directory__links_and_open_modes__are_refused(void)
     g_assert_false(file_ensure_private_directory(link, &error));
     g_assert_true(error_has_code(error, ERROR_DENIED));
     g_clear_error(&error);
+    g_autofree char *plain = in_place("plain-file");
+    g_assert_true(g_file_set_contents(plain, "x", -1, NULL));
+    g_assert_false(file_ensure_private_directory(plain, &error));
+    g_assert_true(error_has_code(error, ERROR_DENIED));
+    g_clear_error(&error);
     g_assert_cmpint(chmod(fresh, 0770), ==, 0);
     g_assert_false(file_ensure_private_directory(fresh, &error));
     g_assert_nonnull(strstr(error->message, "chmod 700"));

@@ -175,6 +175,20 @@ static void enqueue__not_a_push__supersedes_nothing(void)
     fixture_close(&fixture);
 }
 
+static void enqueue__push__leaves_what_a_person_asked_for(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    int64_t run = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_RUN);
+    int64_t retry = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_RETRY);
+    int64_t rerun = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_RERUN);
+    enqueue(fixture.store, "main", SHA_B, SHA_A, JOB_TRIGGER_PUSH);
+    g_assert_cmpint(state_of(fixture.store, run), ==, JOB_QUEUED);
+    g_assert_cmpint(state_of(fixture.store, retry), ==, JOB_QUEUED);
+    g_assert_cmpint(state_of(fixture.store, rerun), ==, JOB_SUPERSEDED);
+    fixture_close(&fixture);
+}
+
 static void enqueue__in_a_rolled_back_transaction__supersedes_nothing(void)
 {
     struct fixture fixture;
@@ -481,6 +495,7 @@ int main(int argc, char **argv)
     ADD(enqueue__after_a_blocked_push__carries_its_predecessor);
     ADD(enqueue__after_a_running_push_was_superseded__keeps_its_own_predecessor);
     ADD(enqueue__not_a_push__supersedes_nothing);
+    ADD(enqueue__push__leaves_what_a_person_asked_for);
     ADD(enqueue__in_a_rolled_back_transaction__supersedes_nothing);
     ADD(claim__branch_is_busy_or_job_is_not_queued__is_refused);
     ADD(absent_job__every_writer__is_not_found);
