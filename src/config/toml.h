@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+enum { TOML_MAX_DEPTH = 64 }; /* of tables and arrays within each other */
+
 enum toml_type {
     TOML_TABLE,
     TOML_ARRAY,

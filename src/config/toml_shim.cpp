@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -16,9 +17,9 @@
 namespace
 {
 
-// Bounded recursion: toml++ refuses values nested deeper than 256 (TOML_MAX_NESTED_VALUES),
-// toml_scan() long keys.
-toml_value *convert(const toml::node &node);
+// Recursion, bounded by TOML_MAX_DEPTH. toml++ itself refuses values nested deeper than 256
+// (TOML_MAX_NESTED_VALUES), toml_scan() long keys.
+toml_value *convert(const toml::node &node, unsigned depth);
 
 char *copy(std::string_view text)
 {
@@ -83,12 +84,12 @@ bool comes_before(const toml_value *left, const toml_value *right)
            std::pair(right->key_line, right->key_column);
 }
 
-toml_value *convert_table(const toml::table &table)
+toml_value *convert_table(const toml::table &table, unsigned depth)
 {
     value_owner owner{make_value(table, TOML_TABLE)};
     item_list children;
     for (auto &&[key, node] : table) {
-        value_owner child{convert(node)};
+        value_owner child{convert(node, depth + 1)};
         child.value->key = copy(key.str());
         child.value->key_length = key.length();
         child.value->key_line = key.source().begin.line;
@@ -102,26 +103,29 @@ toml_value *convert_table(const toml::table &table)
     return owner.release();
 }
 
-toml_value *convert_array(const toml::array &array)
+toml_value *convert_array(const toml::array &array, unsigned depth)
 {
     value_owner owner{make_value(array, TOML_ARRAY)};
     item_list children;
     for (auto &&node : array) {
         children.items.push_back(nullptr);
-        children.items.back() = convert(node);
+        children.items.back() = convert(node, depth + 1);
     }
     adopt(owner.value, children.items);
     children.items.clear();
     return owner.release();
 }
 
-toml_value *convert(const toml::node &node)
+toml_value *convert(const toml::node &node, unsigned depth)
 {
+    if (depth > TOML_MAX_DEPTH) {
+        throw std::length_error("tables and arrays are nested too deeply");
+    }
     if (const auto *table = node.as_table()) {
-        return convert_table(*table);
+        return convert_table(*table, depth);
     }
     if (const auto *array = node.as_array()) {
-        return convert_array(*array);
+        return convert_array(*array, depth);
     }
     if (const auto *string = node.as_string()) {
         value_owner owner{make_value(node, TOML_STRING)};
@@ -160,7 +164,7 @@ extern "C" toml_value *toml_parse(const char *bytes, size_t length, toml_error *
         return nullptr;
     }
     try {
-        return convert(toml::parse(std::string_view(bytes, length)));
+        return convert(toml::parse(std::string_view(bytes, length)), 0);
     } catch (const toml::parse_error &failure) {
         describe(error, failure.source().begin.line, failure.source().begin.column,
                  failure.description());

@@ -26,14 +26,14 @@ def test_a_push_between_detection_and_checkout_never_changes_what_runs(phantom, 
     phantom.watch(repo, poll_interval="50ms")
     phantom.start("--quiet")
     phantom.wait_baseline()
-    for _ in range(100):
+    for _ in range(200):
         first = repo.commit_and_push()
         phantom.wait_until(lambda: phantom.jobs(sha=first), what="the push to be seen")
         repo.commit_and_push()
     phantom.wait_until(lambda: phantom.jobs(sha=repo.head()), what="the last push to be seen")
     phantom.wait_idle(120)
     jobs = phantom.jobs()
-    assert len(jobs) >= 100 and sum(job["state"] == "success" for job in jobs) >= 20
+    assert len(jobs) >= 200 and sum(job["state"] == "success" for job in jobs) >= 20
     for job in jobs:
         if job["state"] == "success":
             log = (phantom.state / "logs" / str(job["id"]) / "output").read_text()

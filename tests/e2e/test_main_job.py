@@ -345,3 +345,78 @@ def test_state_and_logs_are_private(phantom, repo):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
     assert stat.S_IMODE((phantom.state / "state.db").stat().st_mode) == 0o600
     assert stat.S_IMODE((phantom.state / "logs" / "1" / "output").stat().st_mode) == 0o600
+
+
+@pytest.mark.demand("F1")
+def test_what_cannot_be_cleaned_is_set_aside_and_the_next_job_has_a_new_workspace(phantom, repo):
+    """An immutable file defeats even root; it needs a file system that has them."""
+    repo.workflow("sh -c 'ls junk 2>/dev/null; mkdir -p junk/locked; touch junk/locked/x; chattr +i junk/locked/x; "
+                  "mkdir -m 0 closed'")
+    phantom.watch(repo)
+    assert phantom.cli("run", "app", check=0).out == ""
+    trash = phantom.cache / "trash"
+    try:
+        result = phantom.cli("run", "app", check=0)
+        assert "set aside" in result.out and "locked" not in result.out
+        assert list(trash.iterdir())
+        assert "could not be removed" in phantom.cli("status").out
+    finally:
+        for path in [*phantom.cache.rglob("x")]:
+            os.system(f"chattr -i '{path}'")
+
+
+@pytest.mark.demand("F3")
+def test_a_change_of_line_ending_rules_gives_exactly_what_a_fresh_clone_has(phantom, repo):
+    repo.commit({"a.txt": b"one\r\ntwo\r\n", "b.txt": b"one\ntwo\n", "c.bin": b"\x00\r\n"})
+    repo.workflow("sha256sum a.txt b.txt c.bin")
+    phantom.watch(repo)
+    phantom.cli("run", "app", check=0)
+    for rules in ["* text=auto\n*.bin binary\n", "*.txt text eol=crlf\n", "* -text\n", "*.txt text eol=lf\n"]:
+        repo.write({".gitattributes": rules})
+        repo.git("add", "--renormalize", "-A")
+        repo.commit()
+        repo.push()
+        fresh = phantom.directory / "fresh"
+        repo.git("clone", "-q", repo.url, str(fresh))
+        expected = repo.git("-c", "alias.sum=!sha256sum a.txt b.txt c.bin", "sum", cwd=fresh) + "\n"
+        assert phantom.cli("run", "app", check=0).out == expected
+        repo.git("-c", f"alias.gone=!rm -rf {fresh}", "gone")
+
+
+@pytest.mark.demand("S2")
+def test_a_bare_repository_inside_the_tree_is_only_files(phantom, repo):
+    canary = phantom.directory / "canary"
+    inner = repo.clone / "inner"
+    repo.git("init", "-q", "--bare", str(inner))
+    repo.git("--git-dir", str(inner), "config", "core.fsmonitor", f"touch {canary}")
+    repo.git("--git-dir", str(inner), "config", "core.worktree", str(repo.clone))
+    for name in ("objects", "refs"):
+        (inner / name / "keep").write_text("")
+    repo.workflow("true")
+    phantom.watch(repo)
+    for _ in range(3):
+        phantom.cli("run", "app", check=0)
+    assert (phantom.cache / "workspaces" / "app" / "main" / "inner" / "config").exists()
+    assert not canary.exists()
+
+
+@pytest.mark.demand("O13")
+@pytest.mark.demand("E1")
+def test_values_of_env_stand_in_no_command_line(phantom, repo):
+    repo.workflow("sh -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \" | grep -c canary-[v]alue; "
+                  "tr \"\\0\" \"\\n\" </proc/$PPID/environ | grep -c canary-[v]alue'", "true")
+    phantom.watch(repo, env={"SECRET": "canary-value"})
+    phantom.cli("run", "app", check=1)
+    assert phantom.log(1) == b"0\n0\n"
+
+
+@pytest.mark.demand("O16")
+def test_the_source_tree_holds_no_keys_and_nothing_that_phones_home():
+    import pathlib
+    import subprocess
+    root = pathlib.Path(__file__).resolve().parents[2]
+    files = subprocess.run(["git", "-C", root, "ls-files"], stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    assert files
+    assert not [f for f in files if f.endswith((".pem", ".key", ".pub", "id_rsa"))]
+    page = (root / "README.md").read_text()
+    assert "![" not in page and "<img" not in page

@@ -211,3 +211,23 @@ def test_ctrl_c_cancels_a_foreground_run(phantom, repo):
     assert running.returncode == 1
     assert phantom.jobs()[0]["state"] == "canceled"
     assert b"canceled" in err
+
+
+@pytest.mark.demand("B7")
+@pytest.mark.demand("O12")
+def test_every_end_of_a_job_has_its_event_and_its_own_record(phantom, repo):
+    phantom.watch(repo, timeout="2s", grace="100ms")
+    repo.workflow("true")
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    ends = {"success": "true", "failed": "false", "timeout": "sleep 1000", "canceled": "sleep 999"}
+    for state, step in ends.items():
+        sha = repo.workflow(step)
+        if state == "canceled":
+            phantom.wait_until(lambda: any(j["steps"] for j in phantom.jobs(sha=sha)), what="the step")
+            phantom.cli("cancel", phantom.jobs(sha=sha)[0]["id"], check=0)
+        job = phantom.wait_job(sha=sha)
+        assert job["state"] == state
+        daemon.wait_event(rf"job finished job={job['id']} .*state={state}")
+        assert f"job {job['id']} {state}" in phantom.cli("job", job["id"], check=0).out
+    assert [job["state"] for job in phantom.jobs()] == list(ends)

@@ -122,3 +122,25 @@ def test_add_shows_the_fingerprint_of_an_unknown_host_and_adds_nothing(phantom, 
     assert result.returncode == 75, result.err
     assert ssh.fingerprint("host_a") in result.err and "accept-new" in result.err
     assert not (phantom.config / "Repo.toml").exists()
+
+
+@pytest.mark.demand("A8")
+@pytest.mark.slow
+def test_many_looks_over_file_http_and_ssh_miss_no_push(phantom, make_repo, http, ssh):
+    ssh.trust()
+    repos = {name: make_repo(name) for name in ("local", "web", "shell")}
+    for repo in repos.values():
+        repo.workflow("true")
+    phantom.watch(repos["local"], name="local", poll_interval="200ms")
+    phantom.watch(http.url("web"), name="web", poll_interval="200ms")
+    phantom.watch(ssh.url(repos["shell"].url), name="shell", poll_interval="200ms", ssh_key_path=ssh.key)
+    phantom.start("--quiet")
+    for name in repos:
+        phantom.wait_baseline(name)
+    for _ in range(10):
+        shas = {name: repo.commit_and_push() for name, repo in repos.items()}
+        phantom.wait_until(lambda: all(phantom.jobs(repo=name, sha=sha) for name, sha in shas.items()), 30,
+                           "all three pushes")
+    phantom.wait_idle()
+    assert len(phantom.jobs()) == 30
+    assert {job["state"] for job in phantom.jobs()} <= {"success", "superseded"}

@@ -124,10 +124,14 @@ static void test_depth(void)
 
 static void test_depth_allowed(void)
 {
-    /* As deep as both limits together allow. */
+    g_autofree char *allowed = repeat("a = ", "[", 63,
+                                      "1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"
+                                      "]]]]]]]]]]]]]]]]]]]]]]]]\n");
+    toml_free(parse_good(allowed));
+    /* As deep as the limits of the parser allow: too deep for us. */
     g_autofree char *open = repeat("a = ", "{a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = ", 255, "1");
     g_autofree char *text = repeat(open, "}", 255, "\n");
-    toml_free(parse_good(text));
+    assert_error(text, strlen(text), 0, 0, "nested too deeply");
     /* Dots in strings and comments are none of keys. */
     static const char *const fine[] = {
         "a = \"................................\"\n",
