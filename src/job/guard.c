@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,20 @@ static void write_pids(int lock_fd, pid_t guard, pid_t worker)
     (void)ignored;
 }
 
+/* Everything of the job that is left goes: processes, temporary files, and where the worker came to
+ * its end, the traces that tell others that the job is alive. */
+static void clean_up(const struct paths *paths, int64_t job, bool worker_came_to_its_end)
+{
+    g_autofree char *temporary = paths_job_temporary(paths, job);
+    g_autofree char *lock = paths_job_lock(paths, job);
+    reap_everything(0, NULL);
+    file_remove_tree_at_path(temporary, NULL);
+    if (worker_came_to_its_end) {
+        stop_remove(paths, job);
+        unlink(lock);
+    }
+}
+
 void guard_fork(const struct paths *paths, int64_t job, int lock_fd)
 {
     reap_become_subreaper();
@@ -62,14 +77,6 @@ void guard_fork(const struct paths *paths, int64_t job, int lock_fd)
     while (waitpid(worker, &status, 0) < 0 && errno == EINTR) {
     }
     worker_pid = 0;
-    reap_everything(0, NULL);
-    g_autofree char *temporary = paths_job_temporary(paths, job);
-    file_remove_tree_at_path(temporary, NULL);
-    if (WIFEXITED(status)) {
-        g_autofree char *lock = paths_job_lock(paths, job);
-        stop_remove(paths, job);
-        unlink(lock);
-        exit(WEXITSTATUS(status));
-    }
-    exit(GUARD_EXIT_WORKER_DIED);
+    clean_up(paths, job, WIFEXITED(status));
+    exit(WIFEXITED(status) ? WEXITSTATUS(status) : GUARD_EXIT_WORKER_DIED);
 }

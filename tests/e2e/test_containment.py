@@ -41,7 +41,6 @@ def assert_all_dead(pids):
 
 @pytest.mark.demand("C2")
 @pytest.mark.demand("S18")
-@pytest.mark.asan
 @pytest.mark.parametrize("end", ["exit", "fail", "cancel", "timeout"])
 def test_daemonised_children_die_with_their_step(phantom, repo, end):
     pids = phantom.directory / "pids"

@@ -17,7 +17,6 @@ def run_script(phantom, repo, script, **keys):
 
 @pytest.mark.demand("D5")
 @pytest.mark.demand("O9")
-@pytest.mark.asan
 def test_output_is_kept_byte_for_byte(phantom, repo):
     every = bytes(range(256)) * 300 + "äöü€😀".encode() * 100 + b"\xff\xfe\x00 no newline at the end"
     job = run_script(phantom, repo, f"import os\nos.write(1, {every!r})\n")

@@ -178,7 +178,7 @@ def test_a_step_that_never_ends_is_ended_by_the_timeout_and_delays_nobody(phanto
     job = phantom.wait_job(sha=stuck)
     assert job["state"] == "timeout" and job["steps"][0]["state"] == "timeout"
     assert "timeout of 3s" in job["reason"]
-    assert not phantom.job_processes()
+    phantom.wait_until(lambda: not phantom.job_processes(), 10, "the end of its processes")
 
 
 def test_a_foreground_run_waits_for_the_running_job_of_its_branch(phantom, repo):
