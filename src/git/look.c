@@ -15,8 +15,8 @@
 enum {
     ERR_TAIL = 4096,
     READ_SIZE = 16 * 1024,
-    READS_AT_ONCE = 32, /* one look never holds up the others */
-    EXIT_GRACE_MS = 2000,
+    READS_AT_ONCE = 32,  /* one look never holds up the others */
+    EXIT_GRACE_MS = 300, /* after both pipes are closed; meanwhile nobody else is looked at */
 };
 
 static const char heads[] = "refs/heads/";

@@ -47,6 +47,8 @@ def phantom(place, request):
     finally:
         if failed:
             print(phantom.daemon_text())
+    if not failed:
+        phantom.check_sanitizers()
 
 
 @pytest.fixture

@@ -101,6 +101,7 @@ class Phantom:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.daemons = []
+        self.errors = []  # what commands wrote to standard error
 
     def command(self, *args):
         return [str(BUILD / "src" / "phantom_ci"), "--config-dir", str(self.config), "--state-dir", str(self.state),
@@ -151,6 +152,7 @@ class Phantom:
                                 stderr=subprocess.PIPE, timeout=limit, cwd=self.home)
         result.out = result.stdout.decode(errors="replace")
         result.err = result.stderr.decode(errors="replace")
+        self.errors.append(result.err)
         if check is not None and result.returncode != check:
             raise AssertionError(f"{args}: exit {result.returncode}, expected {check}\n{result.out}\n{result.err}")
         return result
@@ -167,6 +169,11 @@ class Phantom:
         for daemon in self.daemons:
             if daemon.is_alive():
                 daemon.stop()
+
+    def check_sanitizers(self):
+        """A finding in a job's process changes no exit code that a test looks at, so it is looked for here."""
+        for text in [*self.errors, *(daemon.text() for daemon in self.daemons)]:
+            assert not re.search(r"ERROR: (Address|Leak)Sanitizer|runtime error:", text), text
 
     # -------------------------------------------------------------- questions
 
