@@ -22,8 +22,8 @@ c['workers'] = [worker.Worker('w', 'p')]
 c['protocols'] = {{'pb': {{'port': 'tcp:0:interface=127.0.0.1'}}}}
 c['change_source'] = [changes.GitPoller(repourl='{0}/r%d.git' % i, workdir='{1}/p%d' % i, branches=['main'],
                       pollInterval=60) for i in range({2})]
-c['schedulers'] = []
-c['builders'] = []
+c['builders'] = [util.BuilderConfig(name='b', workernames=['w'], factory=util.BuildFactory())]
+c['schedulers'] = [schedulers.AnyBranchScheduler(name='s', builderNames=['b'])]
 c['title'] = 'bench'
 c['titleURL'] = 'http://127.0.0.1/'
 c['buildbotURL'] = 'http://127.0.0.1/'
@@ -46,8 +46,8 @@ def start_buildbot(directory, repositories):
     run = {"cwd": directory, "env": git_environment(directory), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(["buildbot", "create-master", str(base)], check=True, **run)
     (base / "master.cfg").write_text(MASTER.format(repositories, directory, REPOSITORIES))
-    subprocess.run(["buildbot", "upgrade-master", str(base)], check=False, **run)
-    return subprocess.Popen(["buildbot", "start", "--nodaemon", str(base)], **run)
+    run["cwd"] = base
+    return subprocess.Popen(["twistd3", "--nodaemon", "--no_save", "--pidfile=", "-y", "buildbot.tac"], **run)
 
 
 def main():
@@ -70,6 +70,8 @@ def main():
         print(f"{REPOSITORIES} quiet repositories at 60 s, {SECONDS} s:")
         figures = {}
         for who, process in processes.items():
+            if process.poll() is not None:
+                raise SystemExit(f"{who} has ended with {process.returncode}")
             rss, _ = status(process.pid)
             figures[who] = (rss, switches(process.pid) - before[who][0], cpu_seconds(process.pid) - before[who][1])
             print(f"  {who:12} {rss / 1024:8.1f} MiB resident {figures[who][1]:8} wake-ups {figures[who][2]:8.2f} s CPU, "

@@ -101,8 +101,8 @@ def test_no_more_than_max_jobs_run_and_priority_comes_before_age(phantom, make_r
     for name in repos:
         phantom.wait_baseline(name)
     for name in ["busy", "low", "old", "young", "high"]:
-        sha = repos[name].commit_and_push({"n": "1"})
-        phantom.wait_until(lambda: phantom.jobs(sha=sha), what="the push to be seen")
+        repos[name].commit_and_push({"n": "1"})
+        phantom.wait_until(lambda: phantom.jobs(repo=name), what="the push to be seen")
         if name == "busy":
             phantom.wait_job(repo="busy", state="running")
     assert len(phantom.jobs(state="running")) == 1
