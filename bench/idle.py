@@ -50,6 +50,24 @@ def start_buildbot(directory, repositories):
     return subprocess.Popen(["twistd3", "--nodaemon", "--no_save", "--pidfile=", "-y", "buildbot.tac"], **run)
 
 
+def measure(processes):
+    time.sleep(70)  # the first looks, and the start of Buildbot, are over
+    before = {who: (switches(p.pid), cpu_seconds(p.pid)) for who, p in processes.items()}
+    time.sleep(SECONDS)
+    print(f"{REPOSITORIES} quiet repositories at 60 s, {SECONDS} s:")
+    figures = {}
+    for who, process in processes.items():
+        if process.poll() is not None:
+            raise SystemExit(f"{who} has ended with {process.returncode}")
+        rss, _ = status(process.pid)
+        figures[who] = (rss, switches(process.pid) - before[who][0], cpu_seconds(process.pid) - before[who][1])
+        print(f"  {who:12} {rss / 1024:8.1f} MiB resident {figures[who][1]:8} wake-ups {figures[who][2]:8.2f} s CPU, "
+              "git included")
+    if "buildbot" in figures:
+        ratio = [b / max(p, 1e-9) for p, b in zip(figures["phantom_ci"], figures["buildbot"])]
+        print(f"  buildbot / phantom_ci: memory {ratio[0]:.1f}, wake-ups {ratio[1]:.1f}, CPU {ratio[2]:.1f}")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="phantom_ci-bench-") as name:
         directory = pathlib.Path(name)
@@ -64,24 +82,12 @@ def main():
             processes["buildbot"] = start_buildbot(directory, directory)
         else:
             print("buildbot is not installed (Debian: buildbot); phantom_ci alone is measured", file=sys.stderr)
-        time.sleep(70)  # the first looks, and the start of Buildbot, are over
-        before = {who: (switches(p.pid), cpu_seconds(p.pid)) for who, p in processes.items()}
-        time.sleep(SECONDS)
-        print(f"{REPOSITORIES} quiet repositories at 60 s, {SECONDS} s:")
-        figures = {}
-        for who, process in processes.items():
-            if process.poll() is not None:
-                raise SystemExit(f"{who} has ended with {process.returncode}")
-            rss, _ = status(process.pid)
-            figures[who] = (rss, switches(process.pid) - before[who][0], cpu_seconds(process.pid) - before[who][1])
-            print(f"  {who:12} {rss / 1024:8.1f} MiB resident {figures[who][1]:8} wake-ups {figures[who][2]:8.2f} s CPU, "
-                  "git included")
-        if "buildbot" in figures:
-            ratio = [b / max(p, 1e-9) for p, b in zip(figures["phantom_ci"], figures["buildbot"])]
-            print(f"  buildbot / phantom_ci: memory {ratio[0]:.1f}, wake-ups {ratio[1]:.1f}, CPU {ratio[2]:.1f}")
-        for process in processes.values():
-            process.terminate()
-            process.wait(20)
+        try:
+            measure(processes)
+        finally:
+            for process in processes.values():
+                process.terminate()
+                process.wait(20)
 
 
 if __name__ == "__main__":

@@ -49,11 +49,13 @@ def main():
             (bare / "hooks" / "post-receive").chmod(0o755)
         daemon = phantom.start(subprocess.DEVNULL)
         times = {"phantom_ci poll": [], "checkout hook": []}
-        for _ in range(ROUNDS):
-            times["phantom_ci poll"].append(push_until(directory, clone_a, bare_a, ours))
-            times["checkout hook"].append(push_until(directory, clone_b, bare_b, theirs))
-        daemon.terminate()
-        daemon.wait(20)
+        try:
+            for _ in range(ROUNDS):
+                times["phantom_ci poll"].append(push_until(directory, clone_a, bare_a, ours))
+                times["checkout hook"].append(push_until(directory, clone_b, bare_b, theirs))
+        finally:
+            daemon.terminate()
+            daemon.wait(20)
         medians = {who: statistics.median(values) for who, values in times.items()}
         print(f"from push to first step, median of {ROUNDS}:")
         for who, median in medians.items():

@@ -33,19 +33,9 @@ int command_cancel(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
     int64_t id = 0;
-    bool exists = false;
-    int code = command_parse(command, &context, NULL, 0, &argc, &argv, 1, 1);
-    if (code < 0 && !command_parse_job(argv[1], &id)) {
-        code = command_fail_text(EXIT_CODE_USAGE,
-                                 "a job is named by its number (see: phantom_ci jobs)");
-    }
+    int code = command_parse_with_job(command, &context, 0, &argc, &argv, &id);
     if (code < 0) {
-        code = command_open_store(&context, false, &exists);
-    }
-    if (code < 0) {
-        code = exists ? cancel(&context, id)
-                      : command_fail_text(EXIT_CODE_NOT_FOUND, "there is no job %" G_GINT64_FORMAT,
-                                          id);
+        code = cancel(&context, id);
     }
     command_context_clear(&context);
     return code;

@@ -228,6 +228,24 @@ bool command_parse_job(const char *text, int64_t *job)
     return true;
 }
 
+int command_parse_with_job(const struct command *command, struct command_context *context,
+                           int flags, int *argc, char ***argv, int64_t *job)
+{
+    bool exists = false;
+    int code = command_parse(command, context, NULL, flags, argc, argv, 1, 1);
+    if (code < 0 && !command_parse_job((*argv)[1], job)) {
+        code = command_fail_text(EXIT_CODE_USAGE,
+                                 "a job is named by its number (see: phantom_ci jobs)");
+    }
+    if (code < 0) {
+        code = command_open_store(context, false, &exists);
+    }
+    if (code < 0 && !exists) {
+        code = command_fail_text(EXIT_CODE_NOT_FOUND, "there is no job %" G_GINT64_FORMAT, *job);
+    }
+    return code;
+}
+
 int command_fail(const GError *error)
 {
     g_autoptr(GString) message = g_string_new(NULL);

@@ -67,6 +67,11 @@ const struct repo_config *command_find_repo(const struct command_context *contex
 /* "12" -> 12; false for anything but a positive number. */
 bool command_parse_job(const char *text, int64_t *job);
 
+/* For commands with the one word JOB: parses the arguments and opens the store that has the job.
+ * -1, or an exit code with the message printed. */
+int command_parse_with_job(const struct command *command, struct command_context *context,
+                           int flags, int *argc, char ***argv, int64_t *job);
+
 /* Prints "phantom_ci: message" and gives the exit code that fits the error. */
 int command_fail(const GError *error);
 int command_fail_text(int code, const char *format, ...) G_GNUC_PRINTF(2, 3);

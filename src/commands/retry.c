@@ -39,35 +39,29 @@ static int enqueue_again(struct command_context *context, const struct job *job)
     return EXIT_CODE_OK;
 }
 
+static int retry(struct command_context *context, int64_t id)
+{
+    g_autoptr(GError) error = NULL;
+    struct job *job = store_job_get(context->store, id, &error);
+    if (!job) {
+        return command_fail(error);
+    }
+    int code = enqueue_again(context, job);
+    job_free(job);
+    return code;
+}
+
 int command_retry(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
     int64_t id = 0;
-    bool exists = false;
-    g_autoptr(GError) error = NULL;
-    struct job *job = NULL;
-    int code = command_parse(command, &context, NULL, 0, &argc, &argv, 1, 1);
-    if (code < 0 && !command_parse_job(argv[1], &id)) {
-        code = command_fail_text(EXIT_CODE_USAGE,
-                                 "a job is named by its number (see: phantom_ci jobs)");
-    }
+    int code = command_parse_with_job(command, &context, 0, &argc, &argv, &id);
     if (code < 0) {
         code = command_load_config(&context);
     }
     if (code < 0) {
-        code = command_open_store(&context, false, &exists);
+        code = retry(&context, id);
     }
-    if (code < 0) {
-        job = exists ? store_job_get(context.store, id, &error) : NULL;
-        if (job) {
-            code = enqueue_again(&context, job);
-        } else if (error) {
-            code = command_fail(error);
-        } else {
-            code = command_fail_text(EXIT_CODE_NOT_FOUND, "there is no job %" G_GINT64_FORMAT, id);
-        }
-    }
-    job_free(job);
     command_context_clear(&context);
     return code;
 }

@@ -32,6 +32,8 @@ enum {
     RELOAD_DELAY_MS = 100,    /* an editor writes a file in several steps */
     KILL_PATIENCE_MS = 60000, /* how long jobs that were told to end are waited for */
     WATCHDOG_LATENESS_MS = 60000,
+    /* A killed daemon's lock lives on in a child of it that has not come to its exec yet. */
+    LOCK_PATIENCE_MS = 2000,
 };
 
 struct daemon {
@@ -227,7 +229,7 @@ static bool open_state(struct daemon *daemon, GError **error)
         return error_set_errno(error, DAEMON_ERROR, errno, "cannot make %s", daemon->paths->config);
     }
     g_autofree char *lock = paths_daemon_lock(daemon->paths);
-    daemon->lock = lock_take(lock, LOCK_EXCLUSIVE, error);
+    daemon->lock = lock_wait(lock, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, error);
     if (daemon->lock < 0) {
         g_prefix_error(error, "another phantom_ci is at work in %s: ", daemon->paths->state);
         return false;

@@ -91,6 +91,24 @@ static void remove_traces(const struct paths *paths, int64_t job)
     unlink(lock);
 }
 
+bool reconcile_rerun(struct store *store, const struct repo_config *repo, const struct job *job,
+                     GError **error)
+{
+    if (!repo || repo->on_interrupt != ON_INTERRUPT_RERUN) {
+        return true;
+    }
+    struct job_request request = {.repo = job->repo,
+                                  .branch = job->branch,
+                                  .sha = job->sha,
+                                  .previous_sha = job->previous_sha,
+                                  .trigger = JOB_TRIGGER_RERUN,
+                                  .priority = job->priority,
+                                  .retry_of = job->id,
+                                  .attempt = job->attempt + 1};
+    int64_t rerun = 0;
+    return store_job_enqueue(store, &request, clock_now_ms(), &rerun, NULL, error);
+}
+
 /* In one transaction: the job is interrupted, its steps too, and where asked it is queued again. */
 static bool record_interruption(struct store *store, const struct repo_config *repo,
                                 const struct job *job, bool *changed, GError **error)
@@ -104,17 +122,8 @@ static bool record_interruption(struct store *store, const struct repo_config *r
         store_job_finish(store, job->id, JOB_INTERRUPTED,
                          "its process ended without a result (killed, or the machine went down)",
                          now_ms, changed, error);
-    if (good && *changed && repo && repo->on_interrupt == ON_INTERRUPT_RERUN) {
-        struct job_request request = {.repo = job->repo,
-                                      .branch = job->branch,
-                                      .sha = job->sha,
-                                      .previous_sha = job->previous_sha,
-                                      .trigger = JOB_TRIGGER_RERUN,
-                                      .priority = job->priority,
-                                      .retry_of = job->id,
-                                      .attempt = job->attempt + 1};
-        int64_t rerun = 0;
-        good = store_job_enqueue(store, &request, now_ms, &rerun, NULL, error);
+    if (good && *changed) {
+        good = reconcile_rerun(store, repo, job, error);
     }
     good = good && store_commit(store, error);
     if (!good) {

@@ -21,4 +21,9 @@
 bool reconcile_job(const struct paths *paths, struct store *store, const struct repo_config *repo,
                    int64_t job, bool *interrupted, GError **error);
 
+/* Queues an interrupted job again where `repo` (may be NULL) has on_interrupt = rerun; joins an
+ * open transaction. */
+bool reconcile_rerun(struct store *store, const struct repo_config *repo, const struct job *job,
+                     GError **error);
+
 #endif

@@ -142,27 +142,6 @@ static void watch_adopted(struct supervise *supervise, struct running_job *runni
     running->check_due_ms = running->pidfd >= 0 ? INT64_MAX : clock_monotonic_ms() + LOCK_CHECK_MS;
 }
 
-static void rerun_if_asked(struct supervise *supervise, const struct job *job)
-{
-    const struct repo_config *repo = config_find_repo(supervise->config, job->repo);
-    if (job->state != JOB_INTERRUPTED || !repo || repo->on_interrupt != ON_INTERRUPT_RERUN) {
-        return;
-    }
-    struct job_request request = {.repo = job->repo,
-                                  .branch = job->branch,
-                                  .sha = job->sha,
-                                  .previous_sha = job->previous_sha,
-                                  .trigger = JOB_TRIGGER_RERUN,
-                                  .priority = job->priority,
-                                  .retry_of = job->id,
-                                  .attempt = job->attempt + 1};
-    int64_t id = 0;
-    g_autoptr(GError) error = NULL;
-    if (!store_job_enqueue(supervise->store, &request, clock_now_ms(), &id, NULL, &error)) {
-        print_job_event(EVENT_ERROR, "rerun failed", job, error->message);
-    }
-}
-
 /* The process of a job is over, or was never one: what does the store say? */
 static void settle(struct supervise *supervise, int64_t id)
 {
@@ -178,8 +157,10 @@ static void settle(struct supervise *supervise, int64_t id)
         }
         g_clear_pointer(&job, job_free);
         job = store_job_get(supervise->store, id, NULL);
-    } else if (job) {
-        rerun_if_asked(supervise, job);
+    } else if (job && job->state == JOB_INTERRUPTED &&
+               !reconcile_rerun(supervise->store, config_find_repo(supervise->config, job->repo),
+                                job, &error)) {
+        print_job_event(EVENT_ERROR, "rerun failed", job, error->message);
     }
     if (job && job_state_is_final(job->state)) {
         g_hash_table_remove(supervise->start_failures, &id);

@@ -327,8 +327,10 @@ static void step__output_that_cannot_be_kept__ends_it_with_the_error(void)
 
 static void step__left_processes__are_counted_named_and_dead(void)
 {
-    const char *const argv[] = {"sh", "-c",
-                                "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; echo hi", NULL};
+    static const char script[] =
+        "setsid sleep 1000 & a=$!; setsid sleep 1000 & b=$!;"
+        "until [ \"$(cat /proc/$a/comm /proc/$b/comm)\" = \"sleep\nsleep\" ]; do :; done; echo hi";
+    const char *const argv[] = {"sh", "-c", script, NULL};
     g_autoptr(GString) out = g_string_new(NULL);
     struct step_run run = step_of(argv, out);
     struct step_outcome outcome;
