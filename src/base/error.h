@@ -45,8 +45,8 @@ enum exit_code {
     EXIT_CODE_CONFIG = 78,
 };
 
-/* The exit code that fits an error's code (INVALID -> 78, NOT_FOUND -> 3, BUSY/REMOTE/NO_SPACE ->
- * 75, otherwise 1). */
+/* The exit code that fits an error's code: INVALID -> 78, NOT_FOUND -> 3, BUSY, REMOTE, NO_SPACE
+ * and LIMIT -> 75, otherwise 1. */
 int error_exit_code(const GError *error);
 
 #endif

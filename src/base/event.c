@@ -23,25 +23,44 @@ bool event_is_journal(void)
     return strcmp(stream, own) == 0;
 }
 
+/* A writable pipe takes this much at once without waiting (PIPE_BUF of Linux, pipe(7)), and two
+ * processes' lines of this length do not mix. */
+enum { LINE_MAX_BYTES = 4096 };
+
 static void append_pair(GString *line, const char *key, const char *value)
 {
     if (!value || !*value) {
         return;
     }
-    g_autofree char *escaped = text_escape(value);
     g_string_append_printf(line, " %s=", key);
-    if (!strpbrk(escaped, " \"=")) {
-        g_string_append(line, escaped);
+    if (!strpbrk(value, " \"=")) {
+        text_append_escaped(line, value, strlen(value), TEXT_ONE_LINE);
         return;
     }
-    g_string_append_c(line, '"');
-    for (const char *at = escaped; *at; at++) {
-        if (*at == '"') {
-            g_string_append_c(line, '\\');
+    /* The value's own backslashes are doubled, or one before a quote would end the value early and
+     * let it forge the next pair. */
+    g_autoptr(GString) quoted = g_string_new(NULL);
+    for (const char *at = value; *at; at++) {
+        if (*at == '"' || *at == '\\') {
+            g_string_append_c(quoted, '\\');
         }
-        g_string_append_c(line, *at);
+        g_string_append_c(quoted, *at);
     }
     g_string_append_c(line, '"');
+    text_append_escaped(line, quoted->str, quoted->len, TEXT_ONE_LINE);
+    g_string_append_c(line, '"');
+}
+
+static void cut_line(GString *line)
+{
+    static const char mark[] = "...";
+    if (line->len + 1 > LINE_MAX_BYTES) {
+        const char *end;
+        g_string_truncate(line, LINE_MAX_BYTES - sizeof(mark));
+        g_utf8_validate(line->str, (gssize)line->len, &end);
+        g_string_truncate(line, (gsize)(end - line->str)); /* no half character */
+        g_string_append(line, mark);
+    }
 }
 
 static GString *format_line(const char *what, va_list pairs)
@@ -77,6 +96,7 @@ void event_print(enum event_level level, const char *what, ...)
         g_string_prepend_c(line, ' ');
         g_string_prepend(line, time);
     }
+    cut_line(line);
     g_string_append_c(line, '\n');
     /* A reader that does not read costs lines, never the life of the daemon. */
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};

@@ -37,14 +37,20 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
     char *target = realpath(path, NULL);
     const char *written = target ? target : path;
     struct stat status;
-    if (stat(written, &status) == 0) {
+    bool existed = stat(written, &status) == 0;
+    if (existed) {
         mode = (int)(status.st_mode & 0777);
     }
     g_autoptr(GError) local = NULL;
     bool good = g_file_set_contents_full(
         written, bytes, (gssize)length,
         G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, mode, &local);
+    /* GLib makes the new file with open(2), where the umask takes bits away. */
+    int chmod_errno = good && existed && chmod(written, (mode_t)mode) < 0 ? errno : 0;
     free(target);
+    if (chmod_errno != 0) {
+        return error_set_errno(error, BASE_ERROR, chmod_errno, "cannot set the mode of %s", path);
+    }
     if (!good) {
         enum error_code code = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
                                    ? ERROR_NO_SPACE
@@ -95,6 +101,10 @@ char *file_component_from_name(const char *name)
         } else {
             g_string_append_printf(component, "%%%02X", (unsigned char)*at);
         }
+    }
+    if (component->len == 0) {
+        /* Followed by no digits: the name of nothing else. */
+        g_string_append_c(component, '%');
     }
     if (component->len > COMPONENT_MAX_BYTES) {
         g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);

@@ -23,19 +23,19 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
  * owned by this user and not writable by others: ERROR_DENIED names path, owner and mode. */
 bool file_ensure_private_directory(const char *path, GError **error);
 
-/* Removes directory/name with everything below it. No symlink is followed, nothing above or beside
- * is touched, unreadable directories are made readable first, depth is no limit and no recursion is
- * used. An absent name is success. On failure as much as possible is gone and `error` names the
- * first obstacle. */
+/* Removes directory/name with everything below it. No symlink is followed, no mount point entered
+ * (it is an obstacle, and stays with what is mounted there), nothing above or beside is touched,
+ * unreadable directories are made readable first, depth is no limit and no recursion is used. An
+ * absent name is success. On failure as much as possible is gone and `error` names the first
+ * obstacle. */
 bool file_remove_tree(int directory_fd, const char *name, GError **error);
 
 /* The same for a path; its parent directory is opened following symlinks. */
 bool file_remove_tree_at_path(const char *path, GError **error);
 
 /* Percent-encodes `name` into one safe path component: letters, digits, '.', '_', '-' stay (a
- * leading
- * '.' does not), all other bytes become %XX; longer than 200 bytes is cut and ends in a hash of the
- * whole. Distinct names give distinct components. Free with g_free(). */
+ * leading '.' does not), all other bytes become %XX, "" becomes "%"; longer than 200 bytes is cut
+ * and ends in a hash of the whole. Distinct names give distinct components. Free with g_free(). */
 char *file_component_from_name(const char *name);
 
 #endif

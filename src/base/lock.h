@@ -18,7 +18,9 @@ int lock_take(const char *path, enum lock_mode mode, GError **error);
 /* The same, waiting at most `timeout_ms` (-1: for ever), looking every 50 ms. */
 int lock_wait(const char *path, enum lock_mode mode, int timeout_ms, GError **error);
 
-/* True when the file exists and somebody holds it exclusively. */
+/* True when the file exists and somebody holds it exclusively. Asking takes a free lock (shared)
+ * for an instant, in which lock_take() is ERROR_BUSY: whoever takes a lock that others ask about
+ * uses lock_wait(). */
 bool lock_is_held(const char *path);
 
 #endif

@@ -40,11 +40,12 @@ static const char *find_variable(const char *const *envp, const char *name)
     return NULL;
 }
 
-/* As execvp(3) looks: a name with a slash is a path, else it is tried in each directory of PATH. */
+/* As execvp(3) looks: a name with a slash is a path, else it is tried in each directory of PATH.
+ * The empty name is nowhere, though each directory of PATH could be opened under it. */
 static char **list_programs(const char *name, const char *const *envp)
 {
     GPtrArray *programs = g_ptr_array_new();
-    if (strchr(name, '/')) {
+    if (!*name || strchr(name, '/')) {
         g_ptr_array_add(programs, g_strdup(name));
     } else {
         const char *path = find_variable(envp, "PATH");
@@ -201,6 +202,11 @@ pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *fai
     auto_fd read_end = ends[0];
     auto_fd write_end = ends[1];
     auto_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0) {
+        told = (struct spawn_failure){SPAWN_STAGE_SETUP, errno};
+        report_failure(options, &told, failure, error);
+        return -1;
+    }
     g_auto(GStrv) programs = list_programs(options->argv[0], plan.envp);
     plan.programs = programs;
     plan.null_fd = null_fd;

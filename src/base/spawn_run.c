@@ -13,6 +13,9 @@
 /* Without a pidfd the end of the leader is looked for this often. */
 enum { LEADER_CHECK_MS = 20, CHUNK_BYTES = 65536 };
 
+/* Enough for a pipe of 1 MiB, the most that pipe(7) gives to an unprivileged process. */
+enum { DRAIN_READS = 32 };
+
 /* A run under way. Descriptors become -1 when their stream is over. */
 struct run {
     const struct spawn_run_options *options;
@@ -55,10 +58,33 @@ static void take_output(struct run *run, int *fd)
     }
 }
 
+/* EPIPE, and no SIGPIPE, whatever the process does with that signal. */
+static ssize_t write_quietly(int fd, const void *bytes, size_t length)
+{
+    sigset_t pipe_signal;
+    sigset_t saved;
+    sigset_t pending;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &pipe_signal, &saved);
+    ssize_t written = write(fd, bytes, length);
+    int write_errno = errno;
+    if (written < 0 && write_errno == EPIPE && !was_pending && sigpending(&pending) == 0 &&
+        sigismember(&pending, SIGPIPE)) {
+        int number;
+        sigwait(&pipe_signal, &number);
+    }
+    sigprocmask(SIG_SETMASK, &saved, NULL);
+    errno = write_errno;
+    return written;
+}
+
 static void give_input(struct run *run)
 {
-    ssize_t written = write(run->in_fd, run->options->input + run->input_at,
-                            run->options->input_length - run->input_at);
+    ssize_t written = write_quietly(run->in_fd, run->options->input + run->input_at,
+                                    run->options->input_length - run->input_at);
     if (written > 0) {
         run->input_at += (size_t)written;
     }
@@ -121,13 +147,14 @@ static bool attend(struct run *run, GError **error)
     return true;
 }
 
-/* What the group left in the pipes; nobody writes any more, but a stranger may hold them open. */
+/* What the group left in the pipes. A stranger that left the group may hold them open, and may even
+ * go on writing. */
 static void drain(struct run *run)
 {
     int *fds[] = {&run->out_fd, &run->err_fd};
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         struct pollfd entry = {.fd = *fds[i], .events = POLLIN};
-        while (*fds[i] >= 0 && poll(&entry, 1, 0) > 0) {
+        for (int j = 0; j < DRAIN_READS && *fds[i] >= 0 && poll(&entry, 1, 0) > 0; j++) {
             take_output(run, fds[i]);
         }
     }

@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#endif
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -15,7 +19,8 @@
  * The tree is taken apart without recursion and with two descriptors, however deep it is:
  * everything in the top directory that is not a directory is unlinked; a directory is emptied by
  * unlinking its files and by moving its subdirectories up into the top directory, under new names;
- * then it is removed. This goes on until the top directory is empty.
+ * then it is removed. This goes on until the top directory is empty. A mount point is an obstacle:
+ * a step that ran as root may have mounted the user's own files there.
  */
 struct removal {
     int top_fd;
@@ -33,21 +38,44 @@ static void note_obstacle(struct removal *removal, const char *name)
     }
 }
 
+/* Opens a directory that is no link and, from Linux 5.6 on, no mount point (EXDEV); on older
+ * systems a mount point is known by the EBUSY of rmdir(2) and rename(2). */
+static int open_below(int parent_fd, const char *name, int access)
+{
+    int flags = access | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+#if defined(__linux__) && defined(SYS_openat2)
+    const struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_XDEV};
+    int fd = (int)syscall(SYS_openat2, parent_fd, name, &how, sizeof(how));
+    /* EPERM is what a seccomp filter that has never heard of the call answers. */
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) {
+        return fd;
+    }
+#endif
+    return openat(parent_fd, name, flags);
+}
+
+/* By way of a descriptor, so that no link that takes the directory's place is followed. */
+static bool make_accessible(int parent_fd, const char *name)
+{
+#ifdef __linux__
+    auto_fd fd = open_below(parent_fd, name, O_PATH);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return fd >= 0 && chmod(path, 0700) == 0;
+#else
+    return fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0;
+#endif
+}
+
 static int open_directory(int parent_fd, const char *name)
 {
-    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(parent_fd, name, flags);
+    int fd = open_below(parent_fd, name, O_RDONLY);
     struct stat status;
     if (fd >= 0 && fstat(fd, &status) == 0 && (status.st_mode & 0700) != 0700) {
         fchmod(fd, 0700);
     }
-    if (fd < 0 && errno == EACCES && fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR(status.st_mode)) {
-        /* fchmodat() follows a link that takes the directory's place here; then the open fails, and
-         * a mode that the owner had is all that changed. */
-        if (fchmodat(parent_fd, name, 0700, 0) == 0) {
-            fd = openat(parent_fd, name, flags);
-        }
+    if (fd < 0 && errno == EACCES && make_accessible(parent_fd, name)) {
+        fd = open_below(parent_fd, name, O_RDONLY);
     }
     return fd;
 }
@@ -90,7 +118,7 @@ static void empty_directory(struct removal *removal, const char *name)
         if (is_dots(entry->d_name)) {
             continue;
         }
-        if (unlinkat(fd, entry->d_name, 0) == 0) {
+        if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT) {
             removal->progress = true;
         } else if ((errno == EISDIR || errno == EPERM) && move_up(removal, fd, entry->d_name)) {
             removal->progress = true;
@@ -99,6 +127,43 @@ static void empty_directory(struct removal *removal, const char *name)
         }
     }
     closedir(directory);
+}
+
+/* What keeps an entry of the top directory from being removed, other than being full: 0 if nothing.
+ */
+static int find_obstacle(const struct removal *removal, const char *name, int unlink_errno,
+                         int rmdir_errno)
+{
+    struct stat status;
+    if (fstatat(removal->top_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISDIR(status.st_mode)) {
+        return unlink_errno;
+    }
+    return rmdir_errno == EBUSY ? EBUSY : 0;
+}
+
+/* Removes one entry of the top directory; true when it is gone. */
+static bool remove_entry(struct removal *removal, const char *name)
+{
+    if (unlinkat(removal->top_fd, name, 0) == 0) {
+        return true;
+    }
+    int unlink_errno = errno;
+    if (unlinkat(removal->top_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) {
+        return true;
+    }
+    int obstacle = find_obstacle(removal, name, unlink_errno, errno);
+    if (obstacle == 0) {
+        empty_directory(removal, name);
+        if (unlinkat(removal->top_fd, name, AT_REMOVEDIR) == 0) {
+            removal->progress = true;
+            return false; /* its subdirectories may be in the top directory now */
+        }
+        obstacle = errno;
+    }
+    errno = obstacle;
+    note_obstacle(removal, name);
+    return false;
 }
 
 /* One pass over the top directory; true when it is empty. */
@@ -117,18 +182,10 @@ static bool remove_contents_once(struct removal *removal)
         if (is_dots(entry->d_name)) {
             continue;
         }
-        if (unlinkat(fd, entry->d_name, 0) == 0 || unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0) {
+        if (remove_entry(removal, entry->d_name)) {
             removal->progress = true;
-            continue;
-        }
-        empty = false;
-        if (errno == ENOTDIR) {
-            note_obstacle(removal, entry->d_name);
         } else {
-            empty_directory(removal, entry->d_name);
-            if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0) {
-                removal->progress = true;
-            }
+            empty = false;
         }
     }
     closedir(directory);
@@ -140,11 +197,13 @@ bool file_remove_tree(int directory_fd, const char *name, GError **error)
     if (unlinkat(directory_fd, name, 0) == 0 || errno == ENOENT) {
         return true;
     }
+    int unlink_errno = errno;
     if (unlinkat(directory_fd, name, AT_REMOVEDIR) == 0) {
         return true;
     }
-    auto_fd top_fd = open_directory(directory_fd, name);
+    auto_fd top_fd = errno == EBUSY ? -1 : open_directory(directory_fd, name);
     if (top_fd < 0) {
+        errno = errno == ENOTDIR ? unlink_errno : errno;
         return error_set_errno(error, BASE_ERROR, errno, "cannot remove %s", name);
     }
     struct removal removal = {.top_fd = top_fd};

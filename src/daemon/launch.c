@@ -13,10 +13,13 @@
 #include "base/spawn.h"
 #include "phantom_ci_config.h"
 
+/* Somebody who only asks whether the lock is held has it for an instant. */
+enum { LOCK_PATIENCE_MS = 100 };
+
 int launch_take_lock(const struct paths *paths, int64_t job, GError **error)
 {
     g_autofree char *path = paths_job_lock(paths, job);
-    return lock_take(path, LOCK_EXCLUSIVE, error);
+    return lock_wait(path, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, error);
 }
 
 /* phantom_ci-job: where PHANTOM_CI_LIBEXEC_DIR says, beside this executable (a build tree), or

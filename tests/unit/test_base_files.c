@@ -3,7 +3,9 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/paths.h"
+#include "small_disk.h"
 
 static char *place;
 
@@ -65,6 +68,19 @@ static void write__through_a_link__replaces_the_target_and_keeps_its_mode(void)
     g_autofree char *text = NULL;
     g_assert_true(g_file_get_contents(target, &text, NULL, NULL));
     g_assert_cmpstr(text, ==, "new");
+}
+
+static void write__existing_file__keeps_its_mode_under_any_umask(void)
+{
+    g_autofree char *path = in_place("open-mode");
+    struct stat status;
+    g_assert_true(g_file_set_contents(path, "old", -1, NULL));
+    g_assert_cmpint(chmod(path, 0664), ==, 0);
+    mode_t saved = umask(077);
+    g_assert_true(file_write_atomic(path, "new", 3, 0600, NULL));
+    umask(saved);
+    g_assert_cmpint(stat(path, &status), ==, 0);
+    g_assert_cmpint(status.st_mode & 0777, ==, 0664);
 }
 
 static void private_directory__links_and_open_modes__are_refused(void)
@@ -144,6 +160,119 @@ static void remove_tree__four_thousand_levels__need_no_recursion(void)
     g_assert_no_error(error);
 }
 
+/* Runs `body` in a child that is not root, as root is stopped by no mode. */
+static void run_without_root(void (*body)(void))
+{
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        enum { NOBODY = 65534 };
+        if (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)) {
+            _exit(1);
+        }
+        body();
+        _exit(0);
+    }
+    int status = 0;
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+static void remove_closed_tree(void)
+{
+    g_autofree char *home = g_dir_make_tmp("phantom_ci-XXXXXX", NULL);
+    static const char *const directories[] = {"tree/closed/inner/innermost", "tree/read-only/full",
+                                              "tree/blind"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(directories); i++) {
+        g_autofree char *directory = g_build_filename(home, directories[i], NULL);
+        g_autofree char *file = g_build_filename(directory, "file", NULL);
+        g_assert_cmpint(g_mkdir_with_parents(directory, 0700), ==, 0);
+        g_assert_true(g_file_set_contents(file, "x", -1, NULL));
+    }
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } modes[] = {{"tree/closed/inner/innermost", 0},
+                 {"tree/closed/inner", 0},
+                 {"tree/closed", 0},
+                 {"tree/read-only/full", 0500},
+                 {"tree/read-only", 0500},
+                 {"tree/blind", 0300},
+                 {"tree", 0}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+        g_autofree char *directory = g_build_filename(home, modes[i].name, NULL);
+        g_assert_cmpint(chmod(directory, modes[i].mode), ==, 0);
+    }
+    g_autofree char *tree = g_build_filename(home, "tree", NULL);
+    g_autoptr(GError) error = NULL;
+    g_assert_true(file_remove_tree_at_path(tree, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(g_rmdir(home), ==, 0);
+}
+
+static void remove_tree__closed_directories__are_opened_without_being_root(void)
+{
+    run_without_root(remove_closed_tree);
+}
+
+static char *sticky;
+
+static void try_to_remove_foreign_file(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_false(file_remove_tree_at_path(sticky, &error));
+    g_assert_true(error_has_code(error, ERROR_DENIED));
+    g_assert_nonnull(strstr(error->message, "foreign"));
+}
+
+static void remove_tree__file_that_may_not_go__is_named_with_the_true_reason(void)
+{
+    if (geteuid() != 0) {
+        g_test_skip("only root can make a file of somebody else");
+        return;
+    }
+    g_autofree char *file = in_place("sticky/foreign");
+    sticky = in_place("sticky");
+    g_assert_cmpint(g_mkdir(sticky, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(file, "x", -1, NULL));
+    g_assert_cmpint(chmod(sticky, 01777), ==, 0);
+    g_assert_cmpint(chmod(place, 0755), ==, 0);
+    run_without_root(try_to_remove_foreign_file);
+    g_assert_cmpint(chmod(place, 0700), ==, 0);
+    g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+    g_clear_pointer(&sticky, g_free);
+}
+
+/* `mounted` is a file system of its own; it stands in for what a step may have mounted. */
+static void remove_tree_around_mount(const char *mounted)
+{
+    g_autofree char *kept = g_build_filename(mounted, "kept", NULL);
+    g_assert_true(g_file_set_contents(kept, "x", -1, NULL));
+    g_assert_cmpint(chmod(mounted, 0500), ==, 0);
+    g_autofree char *parent = g_path_get_dirname(mounted);
+    g_autofree char *beside = g_build_filename(parent, "beside", NULL);
+    g_assert_true(g_file_set_contents(beside, "x", -1, NULL));
+    g_autofree char *trees[] = {g_strdup(mounted), g_strdup(parent), g_path_get_dirname(parent)};
+    for (unsigned i = 0; i < G_N_ELEMENTS(trees); i++) {
+        struct stat status;
+        g_autoptr(GError) error = NULL;
+        g_assert_false(file_remove_tree_at_path(trees[i], &error));
+        g_assert_nonnull(strstr(error->message, "mounted"));
+        g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
+        g_assert_cmpint(stat(mounted, &status), ==, 0);
+        g_assert_cmpint(status.st_mode & 0777, ==, 0500);
+    }
+    g_assert_false(g_file_test(beside, G_FILE_TEST_EXISTS));
+}
+
+static void remove_tree__mount_point__is_an_obstacle_and_keeps_what_it_holds(void)
+{
+    g_autofree char *mounted = in_place("around/parent/mounted");
+    g_assert_cmpint(g_mkdir_with_parents(mounted, 0700), ==, 0);
+    small_disk_run(mounted, "size=1m", remove_tree_around_mount);
+}
+
 static void component__distinct_names__give_distinct_safe_components(void)
 {
     static const char *const names[] = {"main", "feature/x", "feature%2Fx", ".", "..", ".git",
@@ -152,6 +281,7 @@ static void component__distinct_names__give_distinct_safe_components(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         char *component = file_component_from_name(names[i]);
         g_assert_null(strchr(component, '/'));
+        g_assert_cmpuint(strlen(component), >, 0);
         g_assert_cmpint(component[0], !=, '.');
         g_assert_true(g_hash_table_add(seen, component));
     }
@@ -203,6 +333,32 @@ static void lock__handed_to_a_child__lives_as_long_as_the_child(void)
     g_assert_false(lock_is_held(path));
 }
 
+static void lock__asked_about_all_the_time__can_be_waited_for(void)
+{
+    enum { QUESTIONS = 20000 };
+    g_autofree char *path = in_place("lock-probed");
+    auto_fd made = lock_take(path, LOCK_EXCLUSIVE, NULL);
+    fd_close(&made);
+    atomic_uint *asked =
+        mmap(NULL, sizeof(*asked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(asked != MAP_FAILED);
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    while (child == 0) {
+        lock_is_held(path);
+        atomic_fetch_add(asked, 1);
+    }
+    bool always_taken = true;
+    while (always_taken && atomic_load(asked) < QUESTIONS) {
+        auto_fd fd = lock_wait(path, LOCK_EXCLUSIVE, 20000, NULL);
+        always_taken = fd >= 0;
+    }
+    g_assert_cmpint(kill(child, SIGKILL), ==, 0);
+    g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+    munmap(asked, sizeof(*asked));
+    g_assert_true(always_taken);
+}
+
 static void paths__overrides_and_variables__have_their_order(void)
 {
     struct paths paths;
@@ -236,13 +392,18 @@ int main(int argc, char **argv)
     ADD(read__regular_file__is_bounded);
     ADD(read__what_is_no_file__is_refused_without_waiting);
     ADD(write__through_a_link__replaces_the_target_and_keeps_its_mode);
+    ADD(write__existing_file__keeps_its_mode_under_any_umask);
     ADD(private_directory__links_and_open_modes__are_refused);
     ADD(remove_tree__every_kind_of_entry__goes_and_nothing_else);
     ADD(remove_tree__a_link_in_its_place__is_removed_not_followed);
     ADD(remove_tree__four_thousand_levels__need_no_recursion);
+    ADD(remove_tree__closed_directories__are_opened_without_being_root);
+    ADD(remove_tree__file_that_may_not_go__is_named_with_the_true_reason);
+    ADD(remove_tree__mount_point__is_an_obstacle_and_keeps_what_it_holds);
     ADD(component__distinct_names__give_distinct_safe_components);
     ADD(lock__second_taker__is_refused_until_the_first_lets_go);
     ADD(lock__handed_to_a_child__lives_as_long_as_the_child);
+    ADD(lock__asked_about_all_the_time__can_be_waited_for);
     ADD(paths__overrides_and_variables__have_their_order);
     int result = g_test_run();
     file_remove_tree_at_path(place, NULL);

@@ -40,6 +40,7 @@ static void start__program_that_cannot_be_executed__names_stage_and_errno(void)
         int errnum;
     } cases[] = {{"/no/such/program", NULL, SPAWN_STAGE_EXEC, ENOENT},
                  {"no-such-program-anywhere", NULL, SPAWN_STAGE_EXEC, ENOENT},
+                 {"", NULL, SPAWN_STAGE_EXEC, ENOENT},
                  {plain, NULL, SPAWN_STAGE_EXEC, EACCES},
                  {no_format, NULL, SPAWN_STAGE_EXEC, ENOEXEC},
                  {"/bin/true", "/no/such/directory", SPAWN_STAGE_DIRECTORY, ENOENT}};
@@ -63,6 +64,7 @@ static void start__child__has_only_its_own_descriptors(void)
     struct spawn_run_options options = run_options(argv);
     auto_fd leaked = dup(0); /* not close-on-exec */
     auto_fd passed = dup(0);
+    g_assert_cmpint(leaked, >=, 0);
     struct spawn_result result;
     options.spawn.pass_fd = passed;
     g_assert_true(spawn_run(&options, &result, NULL));
@@ -117,6 +119,26 @@ static void run__input__is_given_while_output_is_taken(void)
     g_assert_true(spawn_run(&options, &result, NULL));
     g_assert_cmpstr(result.out, ==, input);
     spawn_result_clear(&result);
+}
+
+static void run__child_that_reads_no_input__raises_no_signal(void)
+{
+    /* So much output after the end of stdin that the input is certainly tried again before the end
+     * of the child. */
+    const char *const argv[] = {"sh", "-c", "exec <&-; echo begin; head -c 10000000 /dev/zero",
+                                NULL};
+    struct spawn_run_options options = run_options(argv);
+    g_autofree char *input = g_strnfill(900000, 'x');
+    struct spawn_result result;
+    sigset_t pending;
+    options.input = input;
+    options.input_length = strlen(input);
+    signal(SIGPIPE, SIG_DFL);
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_cmpstr(result.out, ==, "begin\n");
+    spawn_result_clear(&result);
+    g_assert_cmpint(sigpending(&pending), ==, 0);
+    g_assert_false(sigismember(&pending, SIGPIPE));
 }
 
 static void run__time_limit__kills_the_whole_group(void)
@@ -208,6 +230,7 @@ int main(int argc, char **argv)
     ADD(run__path_of_the_given_environment__finds_the_program);
     ADD(run__output_beyond_the_limits__is_cut_and_never_blocks);
     ADD(run__input__is_given_while_output_is_taken);
+    ADD(run__child_that_reads_no_input__raises_no_signal);
     ADD(run__time_limit__kills_the_whole_group);
     ADD(run__cancel_descriptor__ends_it_at_once);
     ADD(run__background_child_that_holds_the_pipe__does_not_hang_it);

@@ -1,10 +1,15 @@
+#include <fcntl.h>
 #include <glib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/event.h"
+#include "base/fd.h"
 #include "base/text.h"
+#include "base/tty.h"
 #include "base/units.h"
 
 static void escape__control_and_invalid_bytes__become_visible(void)
@@ -207,6 +212,89 @@ static void event__values__are_escaped_quoted_and_left_out_when_empty(void)
                     "job queued job=1 err=\"no \\\"route\\\"\\x0a\\x1b[0m\" sha=\"ab=c\"");
 }
 
+static void event__backslash_before_a_quote__forges_no_pair(void)
+{
+    g_autofree char *line = event_format("look failed", "err", "x\\\" job=9", "at", "a\\b", NULL);
+    g_assert_cmpstr(line, ==, "look failed err=\"x\\\\\\\" job=9\" at=a\\b");
+}
+
+/* What event_print() writes into a pipe that has room for `free_pages` pages of 4096 bytes. */
+static char *print_into_pipe(unsigned free_pages, const char *value)
+{
+    static char page[4096];
+    int ends[2];
+    g_assert_true(fd_pipe(ends, NULL));
+    auto_fd reader = ends[0];
+    auto_fd writer = ends[1];
+    g_assert_true(fd_set_nonblocking(writer, true, NULL));
+    size_t filled = 0;
+    while (write(writer, page, sizeof(page)) == (ssize_t)sizeof(page)) {
+        filled += sizeof(page);
+    }
+    for (unsigned i = 0; i < free_pages; i++) {
+        g_assert_cmpint(fd_read(reader, page, sizeof(page)), ==, sizeof(page));
+        filled -= sizeof(page);
+    }
+    g_assert_true(fd_set_nonblocking(writer, false, NULL));
+    fflush(stdout);
+    auto_fd saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    g_assert_cmpint(dup2(writer, STDOUT_FILENO), ==, STDOUT_FILENO);
+    event_print(EVENT_INFO, "job failed", "err", value, NULL);
+    g_assert_cmpint(dup2(saved, STDOUT_FILENO), ==, STDOUT_FILENO);
+    fd_close(&writer);
+    size_t length = 0;
+    g_autofree char *all = fd_read_to_end(reader, 1 << 20, &length, NULL);
+    g_assert_cmpuint(length, >=, filled);
+    return g_strdup(all + filled);
+}
+
+static void event__full_pipe__loses_the_line_and_never_waits(void)
+{
+    g_autofree char *nothing = print_into_pipe(0, "x");
+    g_assert_cmpstr(nothing, ==, "");
+    g_autofree char *line = print_into_pipe(1, "x");
+    g_assert_true(g_str_has_suffix(line, " job failed err=x\n"));
+}
+
+static void event__long_line__is_cut_between_characters_to_what_a_pipe_takes_at_once(void)
+{
+    for (unsigned shift = 0; shift < 3; shift++) {
+        g_autoptr(GString) value = g_string_new(NULL);
+        g_string_append_len(value, "xx", (gssize)shift);
+        for (int i = 0; i < 8000; i++) {
+            g_string_append(value, "\xe2\x82\xac");
+        }
+        g_autofree char *line = print_into_pipe(1, value->str);
+        g_assert_cmpuint(strlen(line), <=, 4096);
+        g_assert_cmpuint(strlen(line), >, 4090);
+        g_assert_true(g_utf8_validate(line, -1, NULL));
+        g_assert_true(g_str_has_suffix(line, "\xe2\x82\xac...\n"));
+    }
+}
+
+static void table__wide_and_foreign_cells__stay_aligned_and_plain(void)
+{
+    static const char *const headings[] = {"NAME", "STATE", NULL};
+    g_autofree char *text = NULL;
+    size_t size = 0;
+    /* A file, as a memory stream has no descriptor to ask isatty() about. */
+    FILE *stream = tmpfile();
+    g_assert_nonnull(stream);
+    struct tty_table *table = tty_table_new(headings);
+    tty_table_cell(table, TTY_PLAIN, "\xe6\xbc\xa2\xe5\xad\x97");
+    tty_table_cell(table, TTY_GREEN, "success");
+    tty_table_cell(table, TTY_PLAIN, "a\x1b[2J");
+    tty_table_cell(table, TTY_PLAIN, NULL);
+    tty_table_print(table, stream);
+    rewind(stream);
+    text = fd_read_to_end(fileno(stream), 1000, &size, NULL);
+    g_assert_cmpstr(text, ==,
+                    "NAME      STATE\n"
+                    "\xe6\xbc\xa2\xe5\xad\x97      success\n"
+                    "a\\x1b[2J  \n");
+    fclose(stream);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -223,5 +311,9 @@ int main(int argc, char **argv)
     ADD(elapsed__all_lengths__are_readable);
     ADD(relative__past_and_future__are_told_apart);
     ADD(event__values__are_escaped_quoted_and_left_out_when_empty);
+    ADD(event__backslash_before_a_quote__forges_no_pair);
+    ADD(event__full_pipe__loses_the_line_and_never_waits);
+    ADD(event__long_line__is_cut_between_characters_to_what_a_pipe_takes_at_once);
+    ADD(table__wide_and_foreign_cells__stay_aligned_and_plain);
     return g_test_run();
 }

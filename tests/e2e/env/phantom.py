@@ -12,7 +12,7 @@ from .processes import processes_of
 from .waiting import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BUILD = pathlib.Path(os.environ.get("PHANTOM_CI_BUILD_DIR", ROOT / "build" / "dev")).resolve()
+BUILD = pathlib.Path(os.environ.get("PHANTOM_CI_BUILD_DIR", ROOT / "build" / "gcc")).resolve()
 FINAL = {"success", "failed", "error", "timeout", "canceled", "interrupted", "superseded", "skipped", "blocked"}
 
 
