@@ -21,6 +21,8 @@ static inline bool small_disk_mount(const char *directory, const char *options)
 {
 #ifdef __linux__
     g_autofree char *map = g_strdup_printf("%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    g_autofree char *group_map =
+        g_strdup_printf("%u %u 1", (unsigned)getegid(), (unsigned)getegid());
     bool is_root = geteuid() == 0;
     if (unshare(is_root ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0) {
         return false;
@@ -31,6 +33,10 @@ static inline bool small_disk_mount(const char *directory, const char *options)
         if (fd >= 0) {
             close(fd);
         }
+        int deny = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
+        int groups = open("/proc/self/gid_map", O_WRONLY | O_CLOEXEC);
+        mapped = mapped && deny >= 0 && write(deny, "deny", 4) == 4 && groups >= 0 &&
+                 write(groups, group_map, strlen(group_map)) == (ssize_t)strlen(group_map);
         if (!mapped) {
             return false;
         }
