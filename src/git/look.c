@@ -52,7 +52,7 @@ bool git_look_parse_line(const char *line, size_t length, char **object_id, char
     g_autofree char *id = g_strndup(line, (gsize)(tab - line));
     g_autofree char *short_name = g_strndup(name + prefix, name_length - prefix);
     if (!text_is_object_id(id) || strspn(id, "0") == strlen(id) ||
-        !url_branch_name_is_valid(short_name, NULL)) {
+        !url_remote_branch_is_valid(short_name, NULL)) {
         return false;
     }
     *object_id = g_steal_pointer(&id);

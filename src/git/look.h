@@ -21,7 +21,7 @@ enum { GIT_LOOK_MAX_REFS = 200000, GIT_LOOK_MAX_LINE = 4096 };
 struct git_look;
 
 /* `patterns`: branch names and globs (fnmatch, `*` matches '/'); NULL, none or "" = every branch.
- * Branches whose names url_branch_name_is_valid() refuses are never reported. */
+ * Branches whose names url_remote_branch_is_valid() refuses are never reported. */
 struct git_look *git_look_start(const struct git_remote *remote, const char *const *patterns,
                                 GError **error);
 

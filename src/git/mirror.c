@@ -598,7 +598,7 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, co
                             "a commit is named by all of its 40 or 64 digits here");
         return false;
     }
-    if (branch && !url_branch_name_is_valid(branch, error)) {
+    if (branch && !url_remote_branch_is_valid(branch, error)) {
         return false;
     }
     mirror_begin(mirror);

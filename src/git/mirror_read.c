@@ -224,7 +224,7 @@ bool mirror_find_on_branch(struct mirror *mirror, const char *branch, const char
                     "\"%s\" is not a commit: 7 to 64 hexadecimal digits are", shown);
         return false;
     }
-    if (!url_branch_name_is_valid(branch, error)) {
+    if (!url_remote_branch_is_valid(branch, error)) {
         return false;
     }
     g_autofree char *tip_ref = NULL;

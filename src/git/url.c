@@ -329,7 +329,7 @@ static const char *component_fault(const char *component, size_t length)
     return NULL;
 }
 
-bool url_branch_name_is_valid(const char *branch, GError **error)
+bool url_remote_branch_is_valid(const char *branch, GError **error)
 {
     size_t length = strlen(branch);
     if (length == 0) {
@@ -340,9 +340,6 @@ bool url_branch_name_is_valid(const char *branch, GError **error)
     }
     if (!g_utf8_validate(branch, (gssize)length, NULL)) {
         return refuse_branch(error, branch, "it is not valid UTF-8");
-    }
-    if (branch[0] == '-') {
-        return refuse_branch(error, branch, "it begins with '-'");
     }
     if (strcmp(branch, "@") == 0 || strcmp(branch, "HEAD") == 0) {
         return refuse_branch(error, branch, "git gives that word another meaning");
@@ -367,4 +364,12 @@ bool url_branch_name_is_valid(const char *branch, GError **error)
         part = slash ? slash + 1 : NULL;
     }
     return true;
+}
+
+bool url_branch_name_is_valid(const char *branch, GError **error)
+{
+    if (branch[0] == '-') {
+        return refuse_branch(error, branch, "it begins with '-'");
+    }
+    return url_remote_branch_is_valid(branch, error);
 }

@@ -30,7 +30,11 @@ char *url_for_display(const char *text);
 /* What GIT_ALLOW_PROTOCOL must hold for this scheme: "https", "ssh", ... */
 const char *url_scheme_protocol(enum url_scheme scheme);
 
-/* git check-ref-format(1) rules for a branch name (without refs/heads/), and no leading '-'. */
+/* git check-ref-format(1) rules for a branch (without refs/heads/) that a remote has. A leading '-'
+ * is allowed: a push can make it, and only its full ref is ever given to git. */
+bool url_remote_branch_is_valid(const char *branch, GError **error);
+
+/* The same for a name that a person gives: no leading '-', which git's own commands refuse. */
 bool url_branch_name_is_valid(const char *branch, GError **error);
 
 #endif

@@ -1,4 +1,5 @@
 /* The phases of a job up to its steps. */
+#include <poll.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -7,6 +8,9 @@
 #include "base/text.h"
 #include "job/stop.h"
 #include "job/worker_internal.h"
+
+/* Together about a minute and a half of trouble. */
+enum { FETCH_ATTEMPTS = 8, RETRY_FIRST_MS = 1000, RETRY_CAP_MS = 30000 };
 
 enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
 
@@ -37,18 +41,48 @@ static bool fetch_commit(struct worker *worker, GError **error)
     return good;
 }
 
+/* Trouble of the remote or the network may pass: a look has just seen the commit there. */
+static bool may_pass(const struct worker *worker, const GError *error)
+{
+    return (error_has_code(error, ERROR_REMOTE) || error_has_code(error, ERROR_LIMIT)) &&
+           clock_monotonic_ms() < worker->deadline_ms;
+}
+
+/* Waits before the next attempt, doubled each time up to a cap, less up to a fifth of jitter; a
+ * stop ends the wait. */
+static void wait_before_retry(struct worker *worker, unsigned failures)
+{
+    int64_t wait_ms = MIN((int64_t)RETRY_FIRST_MS << (failures - 1), RETRY_CAP_MS);
+    wait_ms -= g_random_int_range(0, (int)wait_ms / 5);
+    int64_t end_ms = MIN(clock_monotonic_ms() + wait_ms, worker->deadline_ms);
+    int64_t left_ms;
+    while ((left_ms = end_ms - clock_monotonic_ms()) > 0 && !worker_is_stopped(worker)) {
+        struct pollfd stop = {.fd = worker->stop_fd, .events = POLLIN};
+        poll(&stop, 1, (int)left_ms);
+    }
+}
+
 bool phase_fetch(struct worker *worker)
 {
+    unsigned failures = 0;
     for (;;) {
         g_autoptr(GError) error = NULL;
         if (fetch_commit(worker, &error)) {
             break;
         }
-        if (!was_false_alarm(worker, error)) {
+        if (was_false_alarm(worker, error)) {
+            continue;
+        }
+        failures++;
+        if (failures == FETCH_ATTEMPTS || !may_pass(worker, error) || worker_is_stopped(worker)) {
             g_autofree char *what =
                 g_strdup_printf("cannot fetch %s", text_short_id(worker->job->sha));
             return worker_end_by_error(worker, what, error);
         }
+        if (failures == 1) {
+            worker_note(worker, "the fetch failed and is tried again: %s", error->message);
+        }
+        wait_before_retry(worker, failures);
     }
     g_autofree char *subject = NULL;
     g_autofree char *author = NULL;

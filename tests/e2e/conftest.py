@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from env.fakegit import FakeGit  # noqa: E402
 from env.gitrepo import GitRepo  # noqa: E402
 from env.phantom import BUILD, Phantom  # noqa: E402
 from env.processes import kill_all, processes_of  # noqa: E402
@@ -59,6 +60,11 @@ def repo(place):
 @pytest.fixture
 def make_repo(place):
     return lambda name: GitRepo(place, name)
+
+
+@pytest.fixture
+def fake_git(place):
+    return FakeGit(place)
 
 
 @pytest.fixture

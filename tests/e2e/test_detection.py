@@ -4,6 +4,8 @@ import subprocess
 
 import pytest
 
+from env.phantom import FINAL
+
 
 def test_the_first_sight_of_a_branch_is_its_baseline_and_says_how_to_run_it(phantom, repo):
     repo.workflow("true")
@@ -19,27 +21,48 @@ def test_the_first_sight_of_a_branch_is_its_baseline_and_says_how_to_run_it(phan
 @pytest.mark.demand("F4")
 @pytest.mark.demand("S10")
 @pytest.mark.slow
-def test_a_push_between_detection_and_checkout_never_changes_what_runs(phantom, repo):
-    """200 times: another commit arrives right after the job was queued; the step sees the recorded commit."""
+@pytest.mark.parametrize("road, pushes", [("file", 201), ("old http server", 41)])
+def test_a_push_between_detection_and_checkout_never_changes_what_runs(phantom, repo, fake_git, request, road, pushes):
+    """Right before each fetch of a job, the next commit is pushed (over files 200 times); each step sees the recorded one.
+
+    The old server gives out no commit but the tip of a branch, so that what is fetched there is newer than the job.
+    """
     repo.workflow("git rev-parse HEAD")
-    phantom.configure("max_jobs = 2\n")
-    phantom.watch(repo, poll_interval="50ms")
-    phantom.start("--quiet")
+    url = repo.url if road == "file" else request.getfixturevalue("http").url("app", area="v0")
+    parent, tree, commits = repo.head(), repo.git("rev-parse", "HEAD^{tree}"), []
+    for i in range(pushes):
+        parent = repo.git("commit-tree", tree, "-p", parent, "-m", f"number {i}")
+        commits.append(parent)
+    repo.git("push", "-q", "origin", f"{parent}:refs/elsewhere/all")
+    pending = phantom.directory / "pending"
+    pending.write_text("".join(sha + "\n" for sha in commits))
+    push_next = (f"next=$(head -n 1 {pending}); sed -i 1d {pending}; [ -z \"$next\" ] || "
+                 f"env -i {fake_git.real} --git-dir={repo.url} update-ref refs/heads/main $next")
+    fake_git.on('*" fetch "*', push_next)
+    phantom.watch(url, poll_interval="50ms")
+    phantom.start("--quiet", env=fake_git.env)
     phantom.wait_baseline()
-    for _ in range(200):
-        first = repo.commit_and_push()
-        phantom.wait_until(lambda: phantom.jobs(sha=first), what="the push to be seen")
-        repo.commit_and_push()
-    phantom.wait_until(lambda: phantom.jobs(sha=repo.head()), what="the last push to be seen")
-    phantom.wait_idle(120)
+
+    def is_settled():
+        """In this order: what a fetch pushes is seen, becomes a job in the same instant, and that one fetches again."""
+        tip = phantom.repo()["branches"][0]["tip"]
+        newest = phantom.json("jobs", "--limit", "1")
+        return newest and newest[0]["state"] in FINAL and tip == repo.git("rev-parse", "main", cwd=repo.url)
+
+    while pending.read_text():
+        subprocess.run(["sh", "-c", push_next], check=True)
+        phantom.wait_until(is_settled, 240, "the end of the jobs")
     jobs = phantom.jobs()
-    assert len(jobs) >= 200 and sum(job["state"] == "success" for job in jobs) >= 20
-    for job in jobs:
-        if job["state"] == "success":
-            log = (phantom.state / "logs" / str(job["id"]) / "output").read_text()
-            assert log == job["sha"] + "\n"
-        else:
-            assert job["state"] == "superseded", job
+    ran = [job for job in jobs if job["state"] == "success"]
+    for job in ran:
+        log = (phantom.state / "logs" / str(job["id"]) / "output").read_text()
+        assert log == job["sha"] + "\n"
+    if road == "file":
+        assert [job["sha"] for job in ran] == [job["sha"] for job in jobs] == commits
+        return
+    # Two fetches a job push twice, and the looks may see both.
+    assert {job["state"] for job in jobs} <= {"success", "superseded"} and len(ran) >= 10
+    assert any(" fetch " in call and "+refs/heads/main:" in call for call in fake_git.log.read_text().splitlines())
 
 
 @pytest.mark.demand("O5")
@@ -160,11 +183,10 @@ def test_a_branch_that_the_configuration_newly_asks_for_is_a_baseline(phantom, r
 
 @pytest.mark.demand("A7")
 @pytest.mark.slow
-def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom, repo):
+def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom, repo, fake_git):
     repo.workflow("true")
-    calls, _ = count_git(phantom)
     phantom.watch(repo, poll_interval="50ms")
-    phantom.start(env={"PATH": f"{calls.parent / 'bin'}:{phantom.env['PATH']}"})
+    phantom.start(env=fake_git.env)
     phantom.wait_baseline()
 
     def database():
@@ -172,47 +194,31 @@ def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom,
                 if not p.name.endswith("-shm")]
 
     before = database()
-    phantom.wait_until(lambda: looks(calls) > 1000, 180, "a thousand looks")
+    phantom.wait_until(lambda: fake_git.calls("ls-remote") > 1000, 180, "a thousand looks")
     assert database() == before
     assert phantom.jobs() == []
 
 
-def count_git(phantom, script='exec /usr/bin/git "$@"'):
-    """A git first in PATH that notes its calls; the file of calls and the directory."""
-    directory = phantom.directory / "bin"
-    directory.mkdir()
-    calls = phantom.directory / "calls"
-    calls.touch()
-    (directory / "git").write_text(f'#!/bin/sh\necho "$1" >> {calls}\n{script}\n')
-    (directory / "git").chmod(0o755)
-    return calls, {"PATH": f"{directory}:{phantom.env['PATH']}"}
-
-
-def looks(calls):
-    return calls.read_text().split().count("ls-remote")
-
-
 @pytest.mark.demand("A10")
-def test_fifty_sections_with_one_url_share_one_look(phantom, repo):
+def test_fifty_sections_with_one_url_share_one_look(phantom, repo, fake_git):
     repo.workflow("true")
-    calls, env = count_git(phantom)
     for i in range(50):
         phantom.watch(repo, name=f"app{i}", poll_interval="1h")
-    phantom.start(env=env)
+    phantom.start(env=fake_git.env)
     for i in (0, 49):
         phantom.wait_baseline(f"app{i}")
-    assert looks(calls) == 1
+    assert fake_git.calls("ls-remote") == 1
 
 
 @pytest.mark.demand("A1")
-def test_a_git_that_never_ends_is_ended_with_its_whole_tree_and_delays_nobody(phantom, repo, make_repo):
+def test_a_git_that_never_ends_is_ended_with_its_whole_tree_and_delays_nobody(phantom, repo, make_repo, fake_git):
     stuck = make_repo("stuck")
     repo.workflow("true")
-    _, env = count_git(phantom, 'case "$*" in *stuck*) sleep 1000 & sleep 1000;; esac; exec /usr/bin/git "$@"')
+    fake_git.hang("*stuck*")
     phantom.configure('look_timeout = "2s"\n')
     phantom.watch(stuck, name="stuck")
     phantom.watch(repo)
-    daemon = phantom.start(env=env)
+    daemon = phantom.start(env=fake_git.env)
     phantom.wait_baseline()
     sha = repo.commit_and_push()
     assert phantom.wait_job(sha=sha)["state"] == "success"
@@ -223,13 +229,12 @@ def test_a_git_that_never_ends_is_ended_with_its_whole_tree_and_delays_nobody(ph
 
 
 @pytest.mark.demand("A9")
-def test_after_failed_looks_the_commit_is_run_without_a_new_push(phantom, repo):
+def test_after_failed_looks_the_commit_is_run_without_a_new_push(phantom, repo, fake_git):
     repo.workflow("true")
     flag = phantom.directory / "fail"
-    _, env = count_git(phantom, f'if [ -e {flag} ] && [ "$1" = ls-remote ]; then echo "fatal: no route" >&2; exit 128; fi\n'
-                                'exec /usr/bin/git "$@"')
+    fake_git.fail('*" ls-remote "*', f"[ -e {flag} ]", "fatal: no route")
     phantom.watch(repo)
-    daemon = phantom.start(env=env)
+    daemon = phantom.start(env=fake_git.env)
     phantom.wait_baseline()
     flag.touch()
     daemon.wait_event("look failed repo=app .*no route")
@@ -315,3 +320,28 @@ def test_empty_and_sha256_repositories_are_watched(phantom, place, repo):
     sha = repo.workflow("true")
     assert phantom.wait_job(sha=sha)["state"] == "success"
     assert os.path.isdir(phantom.cache / "workspaces" / "long" / "main")
+
+
+@pytest.mark.demand("A9")
+def test_after_failed_fetches_the_commit_is_run_without_a_new_push(phantom, repo, fake_git):
+    """The look worked, and then the fetch of the job failed twice."""
+    repo.workflow("true")
+    failures = phantom.directory / "failures"
+    failures.touch()
+    fake_git.fail('*" fetch "*', f"echo >>{failures}; [ $(wc -l <{failures}) -le 2 ]",
+                  "fatal: unable to access: gnutls_handshake() failed: timed out")
+    phantom.watch(repo)
+    phantom.start(env=fake_git.env)
+    phantom.wait_baseline()
+    sha = repo.commit_and_push()
+    phantom.wait_until(lambda: phantom.jobs(sha=sha, state="success"), 20, "success without a new push")
+
+
+def test_a_pushed_branch_with_a_leading_dash_runs(phantom, repo):
+    repo.workflow("true")
+    phantom.watch(repo, branch="")
+    phantom.start()
+    phantom.wait_baseline()
+    repo.commit({"workflow/-x.toml": "[0]\nrun = 'true'\n"})
+    repo.git("push", "-q", "origin", "HEAD:refs/heads/-x")
+    assert phantom.wait_job(branch="-x")["state"] == "success"

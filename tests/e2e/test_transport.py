@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from env.terminal import run_on_terminal
+
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_push_to_run_over_http(phantom, repo, http, tls):
@@ -77,6 +79,35 @@ def test_a_remote_that_asks_for_a_password_fails_at_once_with_a_hint(phantom, re
     line = daemon.wait_event("look failed repo=app")
     assert time.monotonic() - begin < 5
     assert "credential" in line or "authentication" in line.lower(), line
+
+
+@pytest.mark.parametrize("asks", ["user name", "passphrase"])
+def test_nothing_is_asked_on_a_terminal(phantom, repo, request, asks):
+    """A12: with a terminal, git and ssh would ask there and wait for ever."""
+    repo.workflow("true")
+    if asks == "user name":
+        phantom.watch(request.getfixturevalue("http").url("app", area="auth"))
+    else:
+        ssh = request.getfixturevalue("ssh")
+        ssh.trust()
+        key = ssh.make_key("locked", passphrase="secret")
+        ssh.authorize("locked")  # ssh asks for the passphrase of a key only when the server would take it
+        phantom.watch(ssh.url(repo.url), ssh_key_path=key)
+    code, shown, seconds = run_on_terminal(phantom.command("run", "app"), phantom.env)
+    assert code != 0 and seconds < 5, (code, shown)
+    assert "credential" in shown or "authentication" in shown.lower() or "key" in shown, shown
+
+
+def test_sections_with_one_http_url_share_one_request_for_references(phantom, repo, http):
+    """A10, counted where it costs: at the server."""
+    repo.workflow("true")
+    for i in range(20):
+        phantom.watch(http.url("app"), name=f"app{i}", poll_interval="1h")
+    phantom.start()
+    for i in (0, 19):
+        phantom.wait_baseline(f"app{i}")
+    assert [path for method, path, _ in http.requests() if method == "GET"] == ["/git/app.git/info/refs"]
+    assert {status for _, _, status in http.requests()} == {"200"}
 
 
 @pytest.mark.demand("A2")

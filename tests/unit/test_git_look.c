@@ -51,7 +51,7 @@ static void test_real_repository(void)
     assert_branches(fixture.url, several, "main release/1 release/1.2/x ");
     assert_branches(fixture.url, bracket, "release/1 ");
     assert_branches(fixture.url, all,
-                    "main maintenance release/1 release/1.2/x "
+                    "-x main maintenance release/1 release/1.2/x "
                     "x/refs/heads/main x;touch${IFS}y ä ");
     assert_branches(fixture.source, main_only, "main ");
     fixture_clear(&fixture);
@@ -208,7 +208,7 @@ static void test_lines(void)
         {ID "\trefs/heads/", NULL},
         {ID "\trefs/tags/v1", NULL},
         {ID "\tHEAD", NULL},
-        {ID "\trefs/heads/-x", NULL},
+        {ID "\trefs/heads/-x", "-x"},
         {ID "\trefs/heads/a..b", NULL},
         {ID "\trefs/heads/a\tb", NULL},
         {"ABCDEF7890123456789012345678901234567890\trefs/heads/main", NULL},

@@ -120,7 +120,7 @@ static void test_bad_requests(void)
     g_assert_false(mirror_fetch(mirror, "main", "main", "k", &rebuilt, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
-    g_assert_false(mirror_fetch(mirror, sha, "-x", "k", &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, sha, "a..b", "k", &rebuilt, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
     mirror_close(mirror);
@@ -320,7 +320,8 @@ static void test_ancestry(void)
         enum error_code code;
     } cases[] = {{"main", "OTHER", ERROR_NOT_FOUND},     {"main", "123456", ERROR_INVALID},
                  {"main", "HEAD~1", ERROR_INVALID},      {"main", "1234567", ERROR_NOT_FOUND},
-                 {"nosuch", "1234567", ERROR_NOT_FOUND}, {"-x", "1234567", ERROR_INVALID}};
+                 {"nosuch", "1234567", ERROR_NOT_FOUND}, {"-x", "1234567", ERROR_NOT_FOUND},
+                 {"a..b", "1234567", ERROR_INVALID}};
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         const char *asked = strcmp(cases[i].sha, "OTHER") == 0 ? other : cases[i].sha;
         g_assert_false(mirror_find_on_branch(mirror, cases[i].branch, asked, &none, &error));

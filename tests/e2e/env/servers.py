@@ -10,7 +10,11 @@ import threading
 from .waiting import wait_until
 
 
+PORT_ATTEMPTS = 5
+
+
 def free_port():
+    """A port that was free a moment ago: another test may take it first, so that starting a server is tried again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -27,19 +31,20 @@ def run(*command, **options):
                    **options)
 
 
-NGINX = """{modules}{user}
+NGINX = """{user}
 worker_processes 1; daemon on; pid {d}/nginx.pid; error_log {d}/error.log info;
 events {{ worker_connections 256; }}
 http {{
   client_body_temp_path {d}/t1; fastcgi_temp_path {d}/t2; proxy_temp_path {d}/t3; scgi_temp_path {d}/t4;
   uwsgi_temp_path {d}/t5; client_max_body_size 0;
-  log_format short '$request $status'; access_log {d}/access.log short;
+  log_format short '$request_method $uri $status'; access_log {d}/access.log short;
   server {{
     listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl http2;
     ssl_certificate {d}/server.pem; ssl_certificate_key {d}/server.key;
     location ~ ^/git(/.*)$ {{ fastcgi_param PATH_INFO $1; include {d}/git.inc; }}
     location ~ ^/auth(/.*)$ {{ auth_basic ci; auth_basic_user_file {d}/users; fastcgi_param PATH_INFO $1;
                               fastcgi_param REMOTE_USER $remote_user; include {d}/git.inc; }}
+    location ~ ^/v0(/.*)$ {{ fastcgi_param PATH_INFO $1; include {d}/git-v0.inc; }}
     location /e503/ {{ return 503; }}
     location /close/ {{ return 444; }}
   }}
@@ -51,32 +56,54 @@ include /etc/nginx/fastcgi_params;
 fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;
 fastcgi_param GIT_PROJECT_ROOT {root};
 fastcgi_param GIT_HTTP_EXPORT_ALL "";
-fastcgi_param GIT_PROTOCOL $http_git_protocol;
 fastcgi_param HOME {d};
 fastcgi_buffering off;
 """
 
 
 class GitHttp:
-    """nginx with git-http-backend over the bare repositories of a directory, plain and with TLS."""
+    """nginx with git-http-backend over the bare repositories of a directory, plain and with TLS.
+
+    Areas: git; auth (asks for a password); v0 (an old server: no protocol v2, and no commit but the tips of branches);
+    e503 and close (trouble).
+    """
 
     def __init__(self, directory, root):
         self.directory = directory / "http"
         self.directory.mkdir()
-        self.port, self.tls_port = free_port(), free_port()
         d = self.directory
         self._make_certificates()
         (d / "users").write_text("bot:{PLAIN}s3cret\n")
         (d / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
-        (d / "git.inc").write_text(GIT_INC.format(d=d, root=root))
-        user = "user root;" if os.geteuid() == 0 else ""
-        (d / "nginx.conf").write_text(NGINX.format(d=d, port=self.port, tls_port=self.tls_port, user=user, modules=""))
+        backend = GIT_INC.format(d=d, root=root)
+        # The header of the request reaches the backend under this name, and it would heed it.
+        (d / "git-v0.inc").write_text(backend + 'fastcgi_param HTTP_GIT_PROTOCOL "";\n')
+        (d / "git.inc").write_text(backend + "fastcgi_param GIT_PROTOCOL $http_git_protocol;\n")
         self.fcgi = subprocess.Popen(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{d}/fcgi.sock"],
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      start_new_session=True)
         wait_until((d / "fcgi.sock").exists, 10, "fcgiwrap")
-        run("/usr/sbin/nginx", "-p", d, "-c", d / "nginx.conf")
+        self._start_nginx()
         wait_until(lambda: is_listening(self.port), 10, "nginx")
+
+    def _start_nginx(self):
+        d = self.directory
+        user = "user root;" if os.geteuid() == 0 else ""
+        for attempt in range(PORT_ATTEMPTS):
+            self.port, self.tls_port = free_port(), free_port()
+            (d / "nginx.conf").write_text(NGINX.format(d=d, port=self.port, tls_port=self.tls_port, user=user))
+            try:
+                run("/usr/sbin/nginx", "-p", d, "-c", d / "nginx.conf")
+                return
+            except subprocess.CalledProcessError as failure:
+                if attempt == PORT_ATTEMPTS - 1 or b"in use" not in failure.output:
+                    raise AssertionError(f"nginx: {failure.output.decode(errors='replace')}") from None
+
+    def requests(self):
+        """[(method, path, status)] of all requests so far."""
+        log = self.directory / "access.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [(line.split(" ", 1)[0], *line.split(" ", 1)[1].rsplit(" ", 1)) for line in lines]
 
     def _make_certificates(self):
         d = self.directory
@@ -113,20 +140,31 @@ class GitSsh:
         self.directory.mkdir()
         self.known_hosts = home / ".ssh" / "known_hosts"
         self.known_hosts.parent.mkdir(mode=0o700)
-        self.port = free_port()
         self.user = getpass.getuser()
         d = self.directory
         for name in ("host_a", "host_b", "id"):
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", d / name)
-        (d / "authorized_keys").write_text((d / "id.pub").read_text())
+            self.make_key(name)
+        self.authorize("id")
         self.daemon = None
-        self.start("host_a")
+        for attempt in range(PORT_ATTEMPTS):
+            self.port = free_port()
+            if self.start("host_a", may_fail=attempt < PORT_ATTEMPTS - 1):
+                break
+
+    def make_key(self, name, passphrase=""):
+        """A key that the server does not know, and its file."""
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", self.directory / name)
+        return str(self.directory / name)
+
+    def authorize(self, name):
+        with open(self.directory / "authorized_keys", "a") as file:
+            file.write((self.directory / f"{name}.pub").read_text())
 
     @property
     def key(self):
         return str(self.directory / "id")
 
-    def start(self, host_key):
+    def start(self, host_key, may_fail=False):
         d = self.directory
         if os.geteuid() == 0:
             pathlib.Path("/run/sshd").mkdir(exist_ok=True)
@@ -136,7 +174,14 @@ class GitSsh:
             "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n")
         self.daemon = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(d / "sshd_config"), "-E", str(d / "sshd.log")],
                                        stdin=subprocess.DEVNULL)
-        wait_until(lambda: is_listening(self.port), 10, "sshd")
+        # The pid file is written after the port is taken: something that listens there may be somebody else.
+        pid_file = d / "sshd.pid"
+        wait_until(lambda: pid_file.exists() or self.daemon.poll() is not None, 10, "sshd")
+        if self.daemon.poll() is None:
+            return True
+        self.daemon = None
+        assert may_fail, f"sshd: {(d / 'sshd.log').read_text()}"
+        return False
 
     def swap_host_key(self, host_key="host_b"):
         self.stop()
@@ -159,6 +204,7 @@ class GitSsh:
             self.daemon.terminate()
             self.daemon.wait(10)
             self.daemon = None
+            (self.directory / "sshd.pid").unlink(missing_ok=True)
 
 
 class HungServer:
