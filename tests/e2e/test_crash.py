@@ -6,8 +6,6 @@ import time
 
 import pytest
 
-from env.phantom import FINAL
-
 
 def victims(phantom, daemon, kind):
     """Pids of the daemon, of phantom_ci-job processes, or of git processes of this test."""

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = git_look_parse_line(line ? line : "", size, &id, &branch);
     require(ok == (id != NULL) && ok == (branch != NULL));
     if (ok)
-        require(text_is_object_id(id) && url_branch_name_is_valid(branch, NULL));
+        require(text_is_object_id(id) && url_remote_branch_is_valid(branch, NULL));
     g_free(id);
     g_free(branch);
     g_autofree char *said = g_strndup((const char *)data, size);
