@@ -41,7 +41,8 @@ static void append_model(struct joblog_writer *writer, int64_t end, int64_t now_
         int64_t start = joblog_writer_offset(writer);
         int64_t length = MIN(end - start, (int64_t)sizeof(bytes));
         if (g_random_boolean()) {
-            length = MIN(length, (int64_t)g_random_int_range(1, 3000));
+            int64_t some = g_random_int_range(1, 3000); /* MIN would draw it twice */
+            length = MIN(length, some);
         }
         for (int64_t i = 0; i < length; i++) {
             bytes[i] = model_byte(start + i);
