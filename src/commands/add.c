@@ -5,9 +5,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/wake.h"
 #include "commands/all.h"
 #include "config/edit.h"
-#include "daemon/launch.h"
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/url.h"
@@ -212,7 +212,7 @@ static int finish(const struct addition *addition)
     if (code >= 0) {
         return code;
     }
-    launch_wake_daemon(&addition->context->paths);
+    wake_daemon(&addition->context->paths);
     const char *tip = addition->refs ? g_hash_table_lookup(addition->refs, addition->branch) : NULL;
     g_autofree char *branch = text_escape(addition->branch);
     printf("%s is watched now, %s%s\n", addition->name, *branch ? "branch " : "every branch",

@@ -1,8 +1,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/wake.h"
 #include "commands/all.h"
-#include "daemon/launch.h"
 
 static int cancel(struct command_context *context, int64_t id)
 {
@@ -20,9 +20,9 @@ static int cancel(struct command_context *context, int64_t id)
         return EXIT_CODE_NEGATIVE;
     }
     if (outcome == CANCEL_ASKED) {
-        launch_wake_job(&context->paths, id);
+        wake_job(&context->paths, id);
     }
-    launch_wake_daemon(&context->paths);
+    wake_daemon(&context->paths);
     printf(outcome == CANCEL_DONE ? "job %" G_GINT64_FORMAT " is canceled\n"
                                   : "job %" G_GINT64_FORMAT " is being canceled\n",
            id);

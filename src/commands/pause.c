@@ -1,8 +1,8 @@
 /* pause and resume */
 #include <stdio.h>
 
+#include "base/wake.h"
 #include "commands/all.h"
-#include "daemon/launch.h"
 
 static int set_paused(const struct command *command, int argc, char **argv, bool paused)
 {
@@ -22,7 +22,7 @@ static int set_paused(const struct command *command, int argc, char **argv, bool
         code = command_fail(error);
     }
     if (code < 0) {
-        launch_wake_daemon(&context.paths);
+        wake_daemon(&context.paths);
         printf(paused ? "%s is paused: pushes are recorded, no job starts; phantom_ci resume %s\n"
                       : "%s is at work again\n",
                argv[1], argv[1]);

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/wake.h"
 #include "commands/all.h"
-#include "daemon/launch.h"
 
 static int request(struct command_context *context, const char *name)
 {
@@ -21,7 +21,7 @@ static int request(struct command_context *context, const char *name)
     if (!store_request_poll(context->store, name, clock_now_ms(), &error)) {
         return command_fail(error);
     }
-    launch_wake_daemon(&context->paths);
+    wake_daemon(&context->paths);
     return EXIT_CODE_OK;
 }
 

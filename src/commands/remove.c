@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/wake.h"
 #include "commands/all.h"
 #include "config/edit.h"
-#include "daemon/launch.h"
 
 static int remove_section(const struct command_context *context, const char *name)
 {
@@ -48,7 +48,7 @@ int command_remove(const struct command *command, int argc, char **argv)
         code = forget(&context, argv[1]);
     }
     if (code < 0) {
-        launch_wake_daemon(&context.paths);
+        wake_daemon(&context.paths);
         printf("%s is not watched any more; its jobs and logs stay (phantom_ci jobs %s)\n", argv[1],
                argv[1]);
         code = EXIT_CODE_OK;

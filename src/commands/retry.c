@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/text.h"
+#include "base/wake.h"
 #include "commands/all.h"
-#include "daemon/launch.h"
 
 static int enqueue_again(struct command_context *context, const struct job *job)
 {
@@ -29,7 +29,7 @@ static int enqueue_again(struct command_context *context, const struct job *job)
     if (!store_job_enqueue(context->store, &request, clock_now_ms(), &id, NULL, &error)) {
         return command_fail(error);
     }
-    launch_wake_daemon(&context->paths);
+    wake_daemon(&context->paths);
     printf("job %" G_GINT64_FORMAT " queued: %s of %s %s, a retry of job %" G_GINT64_FORMAT "\n",
            id, text_short_id(job->sha), job->repo, job->branch, job->id);
     g_autofree char *lock = paths_daemon_lock(&context->paths);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/text.h"
+#include "base/wake.h"
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/launch.h"
@@ -123,7 +124,7 @@ static int detach(const struct order *order)
     if (!lock_is_held(lock)) {
         fprintf(stderr, "phantom_ci: no daemon is running; the job waits for one\n");
     }
-    launch_wake_daemon(&order->context->paths);
+    wake_daemon(&order->context->paths);
     return EXIT_CODE_OK;
 }
 
@@ -133,7 +134,7 @@ static void pass_interrupt(const struct order *order, enum job_stop stop)
     store_job_stop(order->context->store, order->job, stop,
                    stop == JOB_STOP_KILL ? "killed at the terminal" : "canceled at the terminal",
                    clock_now_ms(), &outcome, NULL);
-    launch_wake_job(&order->context->paths, order->job);
+    wake_job(&order->context->paths, order->job);
 }
 
 /* Waits for phantom_ci-job; Ctrl-C cancels the job, a second one kills it. */
@@ -218,7 +219,7 @@ static int run_in_foreground(struct order *order, int lock_fd)
         }
         exit_code = wait_for(order, child);
     } while (exit_code == LAUNCH_EXIT_NOT_CLAIMED && branch_is_busy(order));
-    launch_wake_daemon(&order->context->paths);
+    wake_daemon(&order->context->paths);
     return -1;
 }
 

@@ -4,14 +4,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/libexec.h"
 #include "base/lock.h"
 #include "base/spawn.h"
-#include "phantom_ci_config.h"
 
 /* Somebody who only asks whether the lock is held has it for an instant. */
 enum { LOCK_PATIENCE_MS = 100 };
@@ -20,36 +19,6 @@ int launch_take_lock(const struct paths *paths, int64_t job, GError **error)
 {
     g_autofree char *path = paths_job_lock(paths, job);
     return lock_wait(path, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, error);
-}
-
-/* phantom_ci-job: where PHANTOM_CI_LIBEXEC_DIR says, beside this executable (a build tree), or
- * where it was installed. */
-static char *find_job_executable(GError **error)
-{
-    g_autoptr(GPtrArray) candidates = g_ptr_array_new_with_free_func(g_free);
-    const char *directory = g_getenv("PHANTOM_CI_LIBEXEC_DIR");
-    if (directory) {
-        g_ptr_array_add(candidates, g_build_filename(directory, "phantom_ci-job", NULL));
-    } else {
-        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-        g_autofree char *beside = self ? g_path_get_dirname(self) : NULL;
-        if (beside) {
-            g_ptr_array_add(candidates, g_build_filename(beside, "phantom_ci-job", NULL));
-        }
-        g_ptr_array_add(candidates,
-                        g_build_filename(PHANTOM_CI_LIBEXECDIR, "phantom_ci-job", NULL));
-    }
-    for (unsigned i = 0; i < candidates->len; i++) {
-        const char *path = g_ptr_array_index(candidates, i);
-        if (access(path, X_OK) == 0) {
-            return g_strdup(path);
-        }
-    }
-    g_set_error(error, DAEMON_ERROR, ERROR_NOT_FOUND,
-                "phantom_ci-job is not at %s; install phantom_ci as a whole, or set "
-                "PHANTOM_CI_LIBEXEC_DIR",
-                (const char *)g_ptr_array_index(candidates, candidates->len - 1));
-    return NULL;
 }
 
 /* What git, ssh and the steps may learn of this process's environment; everything else stays here.
@@ -140,7 +109,7 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     static const char *const outputs[] = {[LAUNCH_OUTPUT_PREFIXED] = "prefixed",
                                           [LAUNCH_OUTPUT_PLAIN] = "plain",
                                           [LAUNCH_OUTPUT_QUIET] = "quiet"};
-    g_autofree char *executable = find_job_executable(error);
+    g_autofree char *executable = libexec_find("phantom_ci-job", error);
     if (!executable) {
         return -1;
     }
@@ -163,29 +132,4 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     options.pass_fd = lock_fd;
     options.new_session = true;
     return spawn_start(&options, NULL, error);
-}
-
-/* One byte into a FIFO of ours that somebody reads. */
-static bool wake_fifo(const char *path)
-{
-    auto_fd fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode) ||
-        status.st_uid != geteuid()) {
-        return false;
-    }
-    /* A full FIFO has wakes enough in it. */
-    return write(fd, "w", 1) == 1 || errno == EAGAIN;
-}
-
-bool launch_wake_job(const struct paths *paths, int64_t job)
-{
-    g_autofree char *path = paths_job_control(paths, job);
-    return wake_fifo(path);
-}
-
-bool launch_wake_daemon(const struct paths *paths)
-{
-    g_autofree char *path = paths_wake_fifo(paths);
-    return wake_fifo(path);
 }

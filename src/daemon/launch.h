@@ -43,11 +43,4 @@ enum launch_output {
 pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job,
                  int lock_fd, enum launch_output output, GError **error);
 
-/* Wakes a running job's process, so that it looks into the store for a stop. False when there is
- * none. */
-bool launch_wake_job(const struct paths *paths, int64_t job);
-
-/* Wakes the daemon; false when none is running. */
-bool launch_wake_daemon(const struct paths *paths);
-
 #endif

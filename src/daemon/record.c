@@ -4,7 +4,7 @@
 
 #include "base/event.h"
 #include "base/text.h"
-#include "daemon/launch.h"
+#include "base/wake.h"
 #include "poll/detect.h"
 
 struct recording {
@@ -224,7 +224,7 @@ static void announce(const struct recording *recording)
                     "branch", line->branch, "sha", line->sha, "note", line->note, NULL);
     }
     for (unsigned i = 0; i < recording->to_wake->len; i++) {
-        launch_wake_job(recording->paths, g_array_index(recording->to_wake, int64_t, i));
+        wake_job(recording->paths, g_array_index(recording->to_wake, int64_t, i));
     }
 }
 

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/spawn.h"
+#include "base/wake.h"
 #include "daemon/queue.h"
 #include "daemon/reconcile.h"
 
@@ -448,7 +449,7 @@ void supervise_kill_all(struct supervise *supervise)
                             clock_now_ms(), &outcome, &error)) {
             event_print(EVENT_ERROR, "store failed", "err", error->message, NULL);
         }
-        launch_wake_job(supervise->paths, job->id);
+        wake_job(supervise->paths, job->id);
     }
 }
 
