@@ -47,6 +47,14 @@ static const char *const migrations[] = {
     "CREATE INDEX decision_branch ON decision(repo, branch, id DESC);"
     /* repo '' = all. */
     "CREATE TABLE poll_request(repo TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;",
+    /* 2: messages. A job's rows stay when the job goes: they are about it, not of it. */
+    "CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL,"
+    " repo TEXT NOT NULL, branch TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,"
+    " target TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,"
+    " created INTEGER NOT NULL, next INTEGER NOT NULL, finished INTEGER NOT NULL DEFAULT 0,"
+    " status INTEGER NOT NULL DEFAULT 0, answer TEXT);"
+    "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
+    "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
 };
 
 size_t store_schema_version(void)

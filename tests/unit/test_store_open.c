@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "store/outbox.h"
 #include "store/store_internal.h"
 #include "store_fixture.h"
 
@@ -226,17 +227,68 @@ static void open__empty_file__becomes_a_database(void)
     fixture_close(&fixture);
 }
 
-static void migrate__version_one__keeps_rows_and_runs_the_next_step_once(void)
+/* tests/unit/data/state-N.sql into a new file. */
+static void make_released_database(const char *path, unsigned version)
+{
+    g_autofree char *sql_path = g_strdup_printf("%s/tests/unit/data/state-%u.sql",
+                                                g_getenv("PHANTOM_CI_SOURCE_DIR"), version);
+    g_autofree char *sql = NULL;
+    g_autoptr(GError) error = NULL;
+    g_file_get_contents(sql_path, &sql, NULL, &error);
+    g_assert_no_error(error);
+    sqlite3 *database = NULL;
+    g_assert_cmpint(sqlite3_open(path, &database), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_exec(database, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_close(database), ==, SQLITE_OK);
+    g_assert_cmpint(chmod(path, 0600), ==, 0);
+}
+
+static void migrate__each_released_version__keeps_its_rows(void)
+{
+    for (unsigned version = 1; version < store_schema_version(); version++) {
+        struct fixture fixture;
+        fixture_init(&fixture);
+        make_released_database(fixture.path, version);
+        fixture.store = open_store(fixture.path);
+        g_assert_true(store_check(fixture.store, NULL));
+        struct job *job = get_job(fixture.store, 7);
+        g_assert_cmpstr(job->subject, ==, "subject");
+        g_assert_cmpint(job->state, ==, JOB_FAILED);
+        job_free(job);
+        g_assert_cmpint(state_of(fixture.store, 8), ==, JOB_QUEUED);
+        g_autoptr(GPtrArray) steps = store_steps(fixture.store, 7, NULL);
+        g_assert_cmpuint(steps->len, ==, 1);
+        int64_t waiting = -1;
+        int64_t given_up = -1;
+        g_assert_true(outbox_count(fixture.store, &waiting, &given_up, NULL));
+        g_assert_cmpint(waiting + given_up, ==, 0);
+        g_assert_true(claim(fixture.store, 8));
+        fixture_close(&fixture);
+    }
+}
+
+/* The present steps, which a database of this version has behind it, and one more. */
+static const char **with_next_step(const char *next)
+{
+    const char **steps = g_new0(const char *, store_schema_version() + 2);
+    for (size_t i = 0; i < store_schema_version(); i++) {
+        steps[i] = "unused";
+    }
+    steps[store_schema_version()] = next;
+    return steps;
+}
+
+static void migrate__present_version__keeps_rows_and_runs_the_next_step_once(void)
 {
     struct fixture fixture;
     fixture_open(&fixture);
     int64_t id = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_PUSH);
-    g_assert_cmpuint(store_schema_version(), ==, 1);
-    static const char *const steps[] = {"unused",
-                                        "ALTER TABLE job ADD COLUMN extra TEXT DEFAULT 'new'"};
+    g_autofree const char **steps =
+        with_next_step("ALTER TABLE job ADD COLUMN extra TEXT DEFAULT 'new'");
+    size_t count = store_schema_version() + 1;
     g_autoptr(GError) error = NULL;
-    g_assert_true(store_migrate_with(fixture.store, steps, 2, &error));
-    g_assert_true(store_migrate_with(fixture.store, steps, 2, &error));
+    g_assert_true(store_migrate_with(fixture.store, steps, count, &error));
+    g_assert_true(store_migrate_with(fixture.store, steps, count, &error));
     g_assert_no_error(error);
     g_assert_cmpint(state_of(fixture.store, id), ==, JOB_QUEUED);
     store_close(g_steal_pointer(&fixture.store));
@@ -248,15 +300,16 @@ static void migrate__step_fails__leaves_the_old_version_whole(void)
 {
     struct fixture fixture;
     fixture_open(&fixture);
-    static const char *const steps[] = {"unused",
-                                        "CREATE TABLE extra(x); INSERT INTO nowhere VALUES(1)"};
+    size_t count = store_schema_version() + 1;
+    g_autofree const char **bad =
+        with_next_step("CREATE TABLE extra(x); INSERT INTO nowhere VALUES(1)");
+    g_autofree const char **good = with_next_step("CREATE TABLE extra(x)");
     g_autoptr(GError) error = NULL;
-    g_assert_false(store_migrate_with(fixture.store, steps, 2, &error));
+    g_assert_false(store_migrate_with(fixture.store, bad, count, &error));
     assert_code(&error, ERROR_SYSTEM);
-    static const char *const good[] = {"unused", "CREATE TABLE extra(x)"};
     store_close(g_steal_pointer(&fixture.store));
     fixture.store = open_store(fixture.path);
-    g_assert_true(store_migrate_with(fixture.store, good, 2, &error));
+    g_assert_true(store_migrate_with(fixture.store, good, count, &error));
     g_assert_no_error(error);
     fixture_close(&fixture);
 }
@@ -373,7 +426,8 @@ int main(int argc, char **argv)
     ADD(open__newer_version__is_invalid_and_untouched);
     ADD(open__newer_version_with_a_live_log__leaves_both_untouched);
     ADD(open__empty_file__becomes_a_database);
-    ADD(migrate__version_one__keeps_rows_and_runs_the_next_step_once);
+    ADD(migrate__each_released_version__keeps_its_rows);
+    ADD(migrate__present_version__keeps_rows_and_runs_the_next_step_once);
     ADD(migrate__step_fails__leaves_the_old_version_whole);
     ADD(transaction__rolled_back__leaves_nothing);
     ADD(transaction__held_by_another__is_busy_and_reads_go_on);

@@ -1,0 +1,23 @@
+-- A database as schema 1 left it: what every later version must still read. Never changed.
+CREATE TABLE repo(name TEXT PRIMARY KEY, selection TEXT, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE branch(repo TEXT NOT NULL, name TEXT NOT NULL, tip TEXT, seen INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(repo, name)) WITHOUT ROWID;
+CREATE TABLE job(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL, branch TEXT NOT NULL, sha TEXT NOT NULL, previous_sha TEXT, subject TEXT, author TEXT, trigger TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, attempt INTEGER NOT NULL, retry_of INTEGER NOT NULL DEFAULT 0, priority INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, stop TEXT NOT NULL DEFAULT 'none', stop_reason TEXT);
+CREATE INDEX job_queued ON job(repo, branch) WHERE state = 'queued';
+CREATE UNIQUE INDEX job_running ON job(repo, branch) WHERE state = 'running';
+CREATE INDEX job_repo ON job(repo, id DESC);
+CREATE INDEX job_branch ON job(repo, branch, id DESC);
+CREATE TABLE step(job INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE, number INTEGER NOT NULL, argv BLOB NOT NULL, state TEXT NOT NULL, exit_code INTEGER NOT NULL DEFAULT -1, signal INTEGER NOT NULL DEFAULT 0, reason TEXT, started INTEGER NOT NULL, finished INTEGER NOT NULL DEFAULT 0, cpu_us INTEGER NOT NULL DEFAULT 0, max_rss INTEGER NOT NULL DEFAULT 0, log_offset INTEGER NOT NULL, log_length INTEGER NOT NULL DEFAULT -1, PRIMARY KEY(job, number)) WITHOUT ROWID;
+CREATE TABLE note(id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE, at INTEGER NOT NULL, log_offset INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE INDEX note_job ON note(job, id);
+CREATE TABLE decision(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL, branch TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, old_sha TEXT, new_sha TEXT, job INTEGER NOT NULL DEFAULT 0, detail TEXT);
+CREATE INDEX decision_branch ON decision(repo, branch, id DESC);
+CREATE TABLE poll_request(repo TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO repo VALUES('app','selection',1);
+INSERT INTO branch VALUES('app','main','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',1000,0);
+INSERT INTO job(id,repo,branch,sha,previous_sha,subject,author,trigger,state,reason,attempt,created,started,finished) VALUES(7,'app','main','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',NULL,'subject','author','push','failed','exit 1',1,1000,2000,3000);
+INSERT INTO job(id,repo,branch,sha,trigger,state,attempt,created) VALUES(8,'app','main','bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb','push','queued',1,4000);
+INSERT INTO step VALUES(7,0,X'6D616B6500','failed',1,0,'exit 1',2000,3000,5,6,0,9);
+INSERT INTO note(job,at,log_offset,text) VALUES(7,2500,3,'a note');
+INSERT INTO decision(repo,branch,at,kind,job,detail) VALUES('app','main',4000,'queued',8,'the branch moved');
+PRAGMA application_id=1885889385;
+PRAGMA user_version=1;
