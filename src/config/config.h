@@ -25,6 +25,7 @@ enum { CONFIG_FILE_MAX_BYTES = 4 * 1024 * 1024 };
 enum on_push { ON_PUSH_QUEUE, ON_PUSH_CANCEL_RUNNING };
 enum on_rewind { ON_REWIND_RUN, ON_REWIND_BLOCK };
 enum on_interrupt { ON_INTERRUPT_FAIL, ON_INTERRUPT_RERUN };
+enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
 
 /* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
  * never NULL. */
@@ -43,6 +44,7 @@ struct repo_config {
     enum on_push on_push;
     enum on_rewind on_rewind;
     enum on_interrupt on_interrupt;
+    enum notify_policy notify;
     bool submodules;
     char **keep; /* untracked relative paths that survive cleaning; a trailing '/' = a directory */
     char **env;  /* "K=V" */

@@ -149,7 +149,7 @@ static const char *const interrupt_choices[] = {"fail", "rerun", NULL};
 static const char *const sandbox_choices[] = {"off", "workspace", "strict", NULL};
 static const char *const executor_choices[] = {"local", NULL};
 static const char *const approval_choices[] = {"never", "on_change", NULL};
-static const char *const notify_choices[] = {"none", "all", "failures", "changes", NULL};
+static const char *const notify_choices[] = {"all", "failures", "changes", "none", NULL};
 
 #define FIELD(field) offsetof(struct repo_config, field)
 
@@ -171,6 +171,7 @@ const struct schema_key repo_section_keys[] = {
     {"on_push", SCHEMA_CHOICE, FIELD(on_push), .choices = push_choices},
     {"on_rewind", SCHEMA_CHOICE, FIELD(on_rewind), .choices = rewind_choices},
     {"on_interrupt", SCHEMA_CHOICE, FIELD(on_interrupt), .choices = interrupt_choices},
+    {"notify", SCHEMA_CHOICE, FIELD(notify), .choices = notify_choices},
     {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},
     {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},
     {"env", SCHEMA_ENVIRONMENT, FIELD(env)},
@@ -179,7 +180,6 @@ const struct schema_key repo_section_keys[] = {
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
     {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
-    {"notify", SCHEMA_CHOICE, .choices = notify_choices, .state = SCHEMA_DEFAULT_ONLY},
     {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY},
 
     {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},

@@ -35,6 +35,7 @@ static void test_two_keys(void)
     g_assert_cmpint(repo->on_push, ==, ON_PUSH_QUEUE);
     g_assert_cmpint(repo->on_rewind, ==, ON_REWIND_RUN);
     g_assert_cmpint(repo->on_interrupt, ==, ON_INTERRUPT_FAIL);
+    g_assert_cmpint(repo->notify, ==, NOTIFY_ALL);
     g_assert_false(repo->submodules);
     g_assert_cmpuint(repo->line, ==, 2);
     config_free(config);
@@ -63,7 +64,7 @@ static const char every_key[] =
     "sandbox = \"off\"\n"
     "executor = \"local\"\n"
     "workflow_approval = \"never\"\n"
-    "notify = \"none\"\n"
+    "notify = \"changes\"\n"
     "network = true\n"
     "env = { RUST_LOG = \"info\", N = 3, B = true, CI = \"yes\", E = \"\" }\n";
 
@@ -86,6 +87,7 @@ static void test_every_key(void)
     g_assert_cmpint(repo->on_push, ==, ON_PUSH_CANCEL_RUNNING);
     g_assert_cmpint(repo->on_rewind, ==, ON_REWIND_BLOCK);
     g_assert_cmpint(repo->on_interrupt, ==, ON_INTERRUPT_RERUN);
+    g_assert_cmpint(repo->notify, ==, NOTIFY_CHANGES);
     g_assert_true(repo->submodules);
     assert_list(repo->keep, "target/|.cache/x");
     assert_list(repo->env, "RUST_LOG=info|N=3|B=true|CI=yes|E=");
@@ -282,9 +284,9 @@ static void test_unavailable(void)
          "the line\n"},
         {"executor = 'podman:'", "12",
          "\"executor\": it must be \"local\", \"podman:IMAGE\" or \"slurm\", found \"podman:\"\n"},
-        {"notify = 'all'", "1",
-         "\"notify = all\" is not available in this version of phantom_ci; write \"none\" or "
-         "remove the line\n"},
+        {"notify = 'al'", "10",
+         "\"notify\" must be one of \"all\", \"failures\", \"changes\", \"none\", found \"al\", "
+         "did you mean \"all\"?\n"},
         {"workflow_approval = 'on_change'", "1",
          "\"workflow_approval = on_change\" is not available in this version of phantom_ci; write "
          "\"never\" or "
