@@ -25,9 +25,11 @@ ARROWS = {
     "store": {"base"},
     "git": {"base"},
     "poll": {"base", "config", "git"},
-    "daemon": {"base", "config", "store", "poll"},
+    "sandbox": {"base"},
+    "net": {"base", "sandbox"},
+    "daemon": {"base", "config", "store", "poll", "net"},
     "job": {"base", "config", "store", "git"},
-    "commands": {"base", "config", "store", "git", "daemon"},
+    "commands": {"base", "config", "store", "git", "daemon", "net"},
 }
 
 # header -> files that may include it.

@@ -1,0 +1,46 @@
+#include "base/wipe.h"
+
+#include <string.h>
+
+/* A call through a volatile pointer can't be taken out, on every libc: explicit_bzero() is absent
+ * from macOS, memset_s() from glibc. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
+void wipe_bytes(void *bytes, size_t length)
+{
+    if (length > 0) {
+        fill(bytes, 0, length);
+    }
+}
+
+void wipe_free(char **text, size_t length)
+{
+    if (*text) {
+        wipe_bytes(*text, length);
+        g_free(*text);
+        *text = NULL;
+    }
+}
+
+void wipe_free_string(char **text)
+{
+    wipe_free(text, *text ? strlen(*text) : 0);
+}
+
+void wipe_array_front(GByteArray *array, size_t length)
+{
+    g_assert(length <= array->len);
+    size_t left = array->len - length;
+    memmove(array->data, array->data + length, left);
+    wipe_bytes(array->data + left, length);
+    g_byte_array_set_size(array, (guint)left);
+}
+
+void wipe_array_free(GByteArray **array)
+{
+    if (*array) {
+        wipe_bytes((*array)->data, (*array)->len);
+        g_byte_array_free(*array, TRUE);
+        *array = NULL;
+    }
+}

@@ -1,0 +1,26 @@
+/* Secrets in memory: overwritten when they are no longer needed, so that neither a later read out
+ * of bounds nor a page that is swapped out holds them. */
+#ifndef PHANTOM_CI_BASE_WIPE_H
+#define PHANTOM_CI_BASE_WIPE_H
+
+#include <glib.h>
+#include <stddef.h>
+
+/* Overwrites with zeros; no optimizer takes it for a store that nobody reads. NULL is fine when
+ * length is 0. */
+void wipe_bytes(void *bytes, size_t length);
+
+/* Overwrites the `length` bytes at *text, frees with g_free() and sets *text to NULL. NULL is
+ * fine. */
+void wipe_free(char **text, size_t length);
+
+/* The same for a string, whose length is that up to its NUL. */
+void wipe_free_string(char **text);
+
+/* Removes the first `length` bytes of `array` and overwrites what they leave behind. */
+void wipe_array_front(GByteArray *array, size_t length);
+
+/* Overwrites and frees an array; sets *array to NULL. */
+void wipe_array_free(GByteArray **array);
+
+#endif
