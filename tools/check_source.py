@@ -24,12 +24,16 @@ ARROWS = {
     "config": {"base"},
     "store": {"base"},
     "git": {"base"},
+    "notify": {"base", "config"},
     "poll": {"base", "config", "git"},
     "sandbox": {"base"},
     "net": {"base", "sandbox"},
     "daemon": {"base", "config", "store", "poll", "net"},
     "job": {"base", "config", "store", "git"},
     "commands": {"base", "config", "store", "git", "daemon", "net"},
+    "daemon": {"base", "config", "store", "poll", "notify"},
+    "job": {"base", "config", "store", "git", "notify"},
+    "commands": {"base", "config", "store", "git", "daemon", "notify"},
 }
 
 # header -> files that may include it.
@@ -37,7 +41,7 @@ LIBRARIES = {
     r"sqlite3\.h": r"src/store/",
     r"toml\+\+": r"src/config/toml_shim\.cpp$",
     r"curl/": r"src/net/",
-    r"jansson\.h": r"src/(config|commands|daemon)/",
+    r"jansson\.h": r"src/(config|commands|daemon|notify)/",
     r"sys/socket\.h": r"src/daemon/sd_notify\.c$",
     r"netdb\.h|pwd\.h|gio/": r"^$",
 }
