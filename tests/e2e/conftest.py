@@ -96,3 +96,21 @@ def hung():
     server = HungServer()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def make_receiver(place):
+    from env.receiver import Receiver
+    made = []
+
+    def make(**options):
+        made.append(Receiver(place, name=f"receiver{len(made) or ''}", **options))
+        return made[-1]
+    yield make
+    for receiver in made:
+        receiver.stop()
+
+
+@pytest.fixture
+def receiver(make_receiver):
+    return make_receiver()
