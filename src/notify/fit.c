@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-static const char ellipsis[] = "\xe2\x80\xa6"; /* one unit */
+/* One unit, which no escape makes longer. */
+static const char ellipsis[] = "\xe2\x80\xa6";
 
 static size_t character_units(gunichar character)
 {
@@ -68,15 +69,24 @@ static void append_range(GString *out, const char *begin, const char *end, fit_e
     }
 }
 
-void fit_append(GString *out, const char *text, size_t units, fit_escape escape)
+char *fit_cut(const char *text, size_t units, fit_escape escape)
 {
     const char *end = find_end(text, units, escape);
     if (*end == '\0') {
-        append_range(out, text, end, escape);
-    } else if (units > 0) {
-        append_range(out, text, find_end(text, units - 1, escape), escape);
-        g_string_append(out, ellipsis);
+        return g_strdup(text);
     }
+    if (units == 0) {
+        return g_strdup("");
+    }
+    end = find_end(text, units - 1, escape);
+    g_autofree char *beginning = g_strndup(text, (size_t)(end - text));
+    return g_strconcat(beginning, ellipsis, NULL);
+}
+
+void fit_append(GString *out, const char *text, size_t units, fit_escape escape)
+{
+    g_autofree char *cut = fit_cut(text, units, escape);
+    append_range(out, cut, cut + strlen(cut), escape);
 }
 
 /* Away from a combining mark, and to the beginning of a line if that is not too far. */
@@ -121,6 +131,11 @@ const char *fit_tail_bytes(const char *text, size_t length, size_t limit_bytes)
     return begin[-1] == '\n' ? begin : mend_begin(begin, end);
 }
 
+int64_t fit_bytes_before(int64_t before, size_t more)
+{
+    return MIN(MAX(before, 0), INT64_MAX / 2) + (int64_t)more;
+}
+
 void fit_append_tail(GString *out, const char *text, int64_t before, size_t units,
                      fit_escape escape)
 {
@@ -139,6 +154,6 @@ void fit_append_tail(GString *out, const char *text, int64_t before, size_t unit
         return;
     }
     g_string_append_printf(out, "[... %" G_GINT64_FORMAT " bytes before]\n",
-                           MAX(before, 0) + (int64_t)(begin - text));
+                           fit_bytes_before(before, (size_t)(begin - text)));
     append_range(out, begin, end, escape);
 }

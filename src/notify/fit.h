@@ -16,7 +16,11 @@ typedef void (*fit_escape)(GString *out, gunichar character);
 /* In UTF-16 code units. */
 size_t fit_units(const char *text, size_t length);
 
-/* Appends as much of the text as fits into `units`, escaped; when it is cut, its end is "…". */
+/* As much of the text as fits into `units` when it is escaped later; when it is cut, its end is "…"
+ * (nothing when there is no room even for that). Free with g_free(). */
+char *fit_cut(const char *text, size_t units, fit_escape escape);
+
+/* Appends the same, escaped. */
 void fit_append(GString *out, const char *text, size_t units, fit_escape escape);
 
 /* Appends the end of the text that fits into `units`, escaped. When the front is cut, or `before`
@@ -25,6 +29,9 @@ void fit_append(GString *out, const char *text, size_t units, fit_escape escape)
  * small for that line and something after it. */
 void fit_append_tail(GString *out, const char *text, int64_t before, size_t units,
                      fit_escape escape);
+
+/* before + more, where neither a negative nor an immense `before` does harm. */
+int64_t fit_bytes_before(int64_t before, size_t more);
 
 /* The first byte of the last characters of at most `limit_bytes` bytes; at the beginning of a line
  * if that costs less than half. */

@@ -45,7 +45,7 @@ static const struct field {
     {"has_step", FIELD_BOOL, offsetof(struct notice, has_step), 0, 0},
     {"command", FIELD_TEXT, offsetof(struct notice, command), 0, 0},
     {"exit_code", FIELD_INT, offsetof(struct notice, exit_code), -1, INT32_MAX},
-    {"signal", FIELD_INT, offsetof(struct notice, signal), 0, INT32_MAX},
+    {"signal", FIELD_INT, offsetof(struct notice, signal), 0, 255},
     {"tail", FIELD_TAIL, offsetof(struct notice, tail), 0, 0},
     {"before", FIELD_INT64, offsetof(struct notice, before), 0, INT64_MAX},
 };
@@ -107,7 +107,7 @@ void notice_set_tail(struct notice *notice, const char *bytes, size_t length, in
     const char *begin = fit_tail_bytes(text->str, text->len, NOTICE_TAIL_MAX_BYTES);
     g_free(notice->tail);
     notice->tail = text->len > 0 ? g_strdup(begin) : NULL;
-    notice->before = MAX(before, 0) + (int64_t)(begin - text->str);
+    notice->before = fit_bytes_before(before, (size_t)(begin - text->str));
 }
 
 void notice_mask(struct notice *notice, const struct mask *mask)

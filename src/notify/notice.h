@@ -14,10 +14,12 @@
  *
  *   all but TEST    repo, at_ms
  *   STARTED         job, branch, sha, subject, author, trigger, attempt
- *   STEP_FAILED     the same, step, command, exit_code or signal, reason, duration_ms (of the
- * step), tail FINISHED        the same as STARTED, state, reason, duration_ms (of the job); with
- * step and tail when no STEP_FAILED was sent for the step (`notify` is not "all") BLOCKED the same
- * as STARTED, reason INTERRUPTED     the same as STARTED, reason, duration_ms, step if it is known
+ *   STEP_FAILED     the same, step, command, exit_code or signal, reason, tail, duration_ms (of
+ *                   the step); state "timeout" when it was stopped for its time
+ *   FINISHED        the same as STARTED, state, reason, duration_ms (of the job); with step and
+ *                   tail when no STEP_FAILED was sent for the step (`notify` is not "all")
+ *   BLOCKED         the same as STARTED, reason
+ *   INTERRUPTED     the same as STARTED, reason, duration_ms, step if it is known
  *   BRANCH_MISSING  branch, reason
  *   TEST            reason (what is said beside "it works"), or nothing
  */
