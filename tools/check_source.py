@@ -24,16 +24,13 @@ ARROWS = {
     "config": {"base"},
     "store": {"base"},
     "git": {"base"},
-    "notify": {"base", "config"},
+    "notify": {"base", "config", "store"},
     "poll": {"base", "config", "git"},
     "sandbox": {"base"},
     "net": {"base", "sandbox"},
-    "daemon": {"base", "config", "store", "poll", "net"},
-    "job": {"base", "config", "store", "git"},
-    "commands": {"base", "config", "store", "git", "daemon", "net"},
-    "daemon": {"base", "config", "store", "poll", "notify"},
+    "daemon": {"base", "config", "store", "poll", "net", "notify"},
     "job": {"base", "config", "store", "git", "notify"},
-    "commands": {"base", "config", "store", "git", "daemon", "notify"},
+    "commands": {"base", "config", "store", "git", "daemon", "net", "notify"},
 }
 
 # header -> files that may include it.

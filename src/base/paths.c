@@ -89,6 +89,11 @@ char *paths_config_toml(const struct paths *paths)
     return g_build_filename(paths->config, "config.toml", NULL);
 }
 
+char *paths_dotenv(const struct paths *paths)
+{
+    return g_build_filename(paths->config, ".env", NULL);
+}
+
 char *paths_database(const struct paths *paths)
 {
     return g_build_filename(paths->state, "state.db", NULL);

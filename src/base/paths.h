@@ -29,6 +29,7 @@ bool paths_ensure(const struct paths *paths, GError **error);
 /* Names of things; free with g_free(). */
 char *paths_repo_toml(const struct paths *paths);
 char *paths_config_toml(const struct paths *paths);
+char *paths_dotenv(const struct paths *paths); /* config/.env */
 char *paths_database(const struct paths *paths);
 char *paths_daemon_lock(const struct paths *paths);
 char *paths_wake_fifo(const struct paths *paths);

@@ -10,6 +10,7 @@ int command_check(const struct command *command, int argc, char **argv);
 int command_job(const struct command *command, int argc, char **argv);
 int command_jobs(const struct command *command, int argc, char **argv);
 int command_logs(const struct command *command, int argc, char **argv);
+int command_notify(const struct command *command, int argc, char **argv);
 int command_pause(const struct command *command, int argc, char **argv);
 int command_poll(const struct command *command, int argc, char **argv);
 int command_remove(const struct command *command, int argc, char **argv);

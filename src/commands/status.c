@@ -9,11 +9,13 @@
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/look_status.h"
+#include "store/outbox.h"
 
 struct health {
     bool daemon_runs;
     unsigned repos, failing;
     unsigned queued, running;
+    int64_t messages_waiting, messages_given_up;
     unsigned trash;   /* workspaces that were set aside and could not be removed */
     GPtrArray *stale; /* names of sections, not owned */
     GPtrArray *running_jobs;
@@ -77,6 +79,8 @@ static int print_json(const struct health *health)
     json_object_set_new(object, "failing", json_integer(health->failing));
     json_object_set_new(object, "queued", json_integer(health->queued));
     json_object_set_new(object, "running", json_integer(health->running));
+    json_object_set_new(object, "messages_waiting", json_integer(health->messages_waiting));
+    json_object_set_new(object, "messages_given_up", json_integer(health->messages_given_up));
     json_object_set_new(object, "trash", json_integer(health->trash));
     json_object_set_new(object, "stale", stale);
     json_t *list = json_array();
@@ -98,6 +102,11 @@ static void print_text(const struct health *health)
         g_autofree char *branch = text_escape(job->branch);
         printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, branch,
                text_short_id(job->sha), took);
+    }
+    if (health->messages_waiting > 0 || health->messages_given_up > 0) {
+        printf("messages: %" G_GINT64_FORMAT " waiting, %" G_GINT64_FORMAT
+               " given up (phantom_ci notify list)\n",
+               health->messages_waiting, health->messages_given_up);
     }
     if (health->trash > 0) {
         printf("warning: %u workspace%s set aside in trash/ of the cache directory could not be "
@@ -121,6 +130,9 @@ static int judge(struct command_context *context, int64_t stale_ms)
     health.running = count_jobs(context, JOB_RUNNING, &running);
     health.running_jobs = running;
     health.trash = count_trash(context);
+    if (context->store) {
+        outbox_count(context->store, &health.messages_waiting, &health.messages_given_up, NULL);
+    }
     if (context->json) {
         print_json(&health);
     } else {

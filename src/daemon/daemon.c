@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "config/config.h"
+#include "daemon/deliver.h"
 #include "daemon/launch.h"
 #include "daemon/look_status.h"
 #include "daemon/record.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct config *config;
     struct poller *poller;
     struct supervise *supervise;
+    struct deliver *deliver;
     struct watch *watch;
     struct look_status_file *looks;
     GHashTable *look_states; /* repo -> struct look_status * */
@@ -91,8 +93,13 @@ static void look_begun(const struct poll_look *look, void *data)
 static bool look_seen(const struct poll_look *look, GHashTable *refs, void *data, GError **error)
 {
     struct daemon *daemon = data;
-    return record_look(daemon->paths, daemon->store, look->repo, refs, clock_now_ms(),
-                       &daemon->jobs_to_start, error);
+    bool told = false;
+    bool good = record_look(daemon->paths, daemon->store, look->repo, refs, clock_now_ms(),
+                            &daemon->jobs_to_start, &told, error);
+    if (told) {
+        deliver_wake(daemon->deliver);
+    }
+    return good;
 }
 
 static void look_ended(const struct poll_look *look, unsigned failures, int64_t next_ms,
@@ -147,7 +154,8 @@ static void watch_configuration(struct daemon *daemon)
 {
     g_autofree char *repo_toml = paths_repo_toml(daemon->paths);
     g_autofree char *config_toml = paths_config_toml(daemon->paths);
-    const char *const watched[] = {repo_toml, config_toml, NULL};
+    g_autofree char *dotenv = paths_dotenv(daemon->paths);
+    const char *const watched[] = {repo_toml, config_toml, dotenv, NULL};
     g_autoptr(GError) error = NULL;
     g_clear_pointer(&daemon->watch, watch_close);
     daemon->watch = watch_open(watched, &error);
@@ -163,6 +171,7 @@ static void use_config(struct daemon *daemon, struct config *config)
     daemon->config = config;
     poller_set_config(daemon->poller, config);
     supervise_set_config(daemon->supervise, config);
+    deliver_set_config(daemon->deliver, config);
     config_free(old);
     open_look_status(daemon);
     daemon->jobs_to_start = true;
@@ -291,6 +300,7 @@ static void take_wake(struct daemon *daemon)
         poller_request(daemon->poller, **repo ? *repo : NULL);
     }
     supervise_adopt(daemon->supervise);
+    deliver_wake(daemon->deliver);
     daemon->jobs_to_start = true;
 }
 
@@ -314,8 +324,8 @@ static void begin_drain(struct daemon *daemon, unsigned signals)
 
 static bool is_over(const struct daemon *daemon)
 {
-    return daemon->draining && (supervise_count(daemon->supervise) == 0 ||
-                                clock_monotonic_ms() >= daemon->drain_deadline_ms);
+    bool idle = supervise_count(daemon->supervise) == 0 && !deliver_is_busy(daemon->deliver);
+    return daemon->draining && (idle || clock_monotonic_ms() >= daemon->drain_deadline_ms);
 }
 
 static void handle_signals(struct daemon *daemon)
@@ -326,6 +336,7 @@ static void handle_signals(struct daemon *daemon)
         supervise_children(daemon->supervise);
         if (supervise_count(daemon->supervise) < before) {
             daemon->jobs_to_start = true;
+            deliver_wake(daemon->deliver);
             store_reserve_make(daemon->paths->state, NULL);
         }
     }
@@ -363,6 +374,7 @@ static void do_what_is_due(struct daemon *daemon)
         daemon->jobs_to_start = false;
         supervise_start_queued(daemon->supervise);
     }
+    deliver_run(daemon->deliver);
 }
 
 static int time_to_wait(const struct daemon *daemon)
@@ -374,6 +386,7 @@ static int time_to_wait(const struct daemon *daemon)
     } else {
         due_ms = MIN(due_ms, poller_next_due_ms(daemon->poller, now_ms));
         due_ms = MIN(due_ms, daemon->reload_due_ms);
+        due_ms = MIN(due_ms, deliver_next_due_ms(daemon->deliver));
     }
     if (daemon->watchdog_ms > 0) {
         due_ms = MIN(due_ms, daemon->watchdog_due_ms);
@@ -397,6 +410,7 @@ static void wait_for_something(struct daemon *daemon)
     }
     poller_add_fds(daemon->poller, fds);
     supervise_add_fds(daemon->supervise, fds);
+    deliver_add_fds(daemon->deliver, fds);
     struct pollfd *entries = (struct pollfd *)(void *)fds->data;
     if (poll(entries, fds->len, time_to_wait(daemon)) < 0) {
         for (unsigned i = 0; i < fds->len; i++) {
@@ -414,6 +428,7 @@ static void wait_for_something(struct daemon *daemon)
         daemon->reload_due_ms = clock_monotonic_ms() + RELOAD_DELAY_MS;
     }
     supervise_handle(daemon->supervise, entries, fds->len, !daemon->draining);
+    deliver_handle(daemon->deliver, entries, fds->len);
     if (entries[SLOT_SIGNALS].revents) {
         handle_signals(daemon);
     }
@@ -423,6 +438,7 @@ static void release(struct daemon *daemon)
 {
     poller_free(daemon->poller);
     supervise_free(daemon->supervise);
+    deliver_free(daemon->deliver);
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
@@ -459,6 +475,7 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
     daemon.poller = poller_new(&callbacks);
     daemon.supervise = supervise_new(paths, daemon.store,
                                      options->quiet ? LAUNCH_OUTPUT_QUIET : LAUNCH_OUTPUT_PREFIXED);
+    daemon.deliver = deliver_new(paths, daemon.store);
     use_config(&daemon, config);
     supervise_adopt(daemon.supervise);
     tell_ready(&daemon);

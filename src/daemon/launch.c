@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/environ.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/libexec.h"
@@ -52,20 +53,11 @@ static char **make_environment(void)
         "JOURNAL_STREAM",
         "TERM",
         "NO_COLOR",
-#ifdef PHANTOM_CI_FAULTS
-        "ASAN_OPTIONS",
-        "UBSAN_OPTIONS",
-        "LSAN_OPTIONS",
-        "LLVM_PROFILE_FILE",
-#endif
+        NULL,
     };
     GPtrArray *environment = g_ptr_array_new();
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++) {
-        const char *value = g_getenv(allowed[i]);
-        if (value) {
-            g_ptr_array_add(environment, g_strdup_printf("%s=%s", allowed[i], value));
-        }
-    }
+    environ_pick(environment, allowed);
+    environ_pick_sanitizers(environment);
 #ifdef PHANTOM_CI_FAULTS
     const char *fault = g_getenv("PHANTOM_CI_FAULT_JOB");
     if (fault) {

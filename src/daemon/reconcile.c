@@ -18,6 +18,7 @@
 #include "base/spawn.h"
 #include "base/text.h"
 #include "daemon/launch.h"
+#include "notify/tell.h"
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -123,7 +124,9 @@ static bool record_interruption(struct store *store, const struct repo_config *r
                          "its process ended without a result (killed, or the machine went down)",
                          now_ms, changed, error);
     if (good && *changed) {
-        good = reconcile_rerun(store, repo, job, error);
+        good =
+            reconcile_rerun(store, repo, job, error) &&
+            tell_end(store, repo ? repo->notify : NOTIFY_NONE, job->id, NULL, NULL, now_ms, error);
     }
     good = good && store_commit(store, error);
     if (!good) {

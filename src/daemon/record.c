@@ -5,6 +5,7 @@
 #include "base/event.h"
 #include "base/text.h"
 #include "base/wake.h"
+#include "notify/tell.h"
 #include "poll/detect.h"
 
 struct recording {
@@ -176,7 +177,9 @@ static bool record_event(struct recording *recording, const struct branch_event 
                put_decision(recording, event, "missing", 0,
                             "target_branch names it, but the remote does not have it; no other "
                             "branch runs in its place",
-                            error);
+                            error) &&
+               tell_branch_missing(recording->store, recording->repo->notify, recording->repo->name,
+                                   event->name, recording->now_ms, error);
     case BRANCH_UNWANTED:
         return store_branch_remove(recording->store, recording->repo->name, event->name, error);
     }
@@ -229,7 +232,7 @@ static void announce(const struct recording *recording)
 }
 
 bool record_look(const struct paths *paths, struct store *store, const struct repo_config *repo,
-                 GHashTable *refs, int64_t now_ms, bool *queued, GError **error)
+                 GHashTable *refs, int64_t now_ms, bool *queued, bool *told, GError **error)
 {
     g_autofree char *selection = repo_config_selection(repo);
     g_autofree char *last_selection = NULL;
@@ -251,6 +254,7 @@ bool record_look(const struct paths *paths, struct store *store, const struct re
         return false;
     }
     *queued = *queued || recording.queued;
+    *told = true;
     announce(&recording);
     return true;
 }

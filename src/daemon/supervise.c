@@ -16,6 +16,7 @@
 #include "base/wake.h"
 #include "daemon/queue.h"
 #include "daemon/reconcile.h"
+#include "notify/tell.h"
 
 enum {
     LOCK_CHECK_MS =
@@ -200,11 +201,29 @@ void supervise_adopt(struct supervise *supervise)
     }
 }
 
+static bool record_end(struct supervise *supervise, const struct job *job, enum job_state state,
+                       const char *reason, GError **error)
+{
+    const struct repo_config *repo = config_find_repo(supervise->config, job->repo);
+    int64_t now_ms = clock_now_ms();
+    bool changed = false;
+    bool good =
+        store_begin(supervise->store, error) &&
+        store_job_finish(supervise->store, job->id, state, reason, now_ms, &changed, error) &&
+        (!changed || tell_end(supervise->store, repo ? repo->notify : NOTIFY_NONE, job->id, NULL,
+                              NULL, now_ms, error)) &&
+        store_commit(supervise->store, error);
+    if (!good) {
+        store_rollback(supervise->store);
+    }
+    return good;
+}
+
 static void give_up(struct supervise *supervise, const struct job *job, enum job_state state,
                     const char *reason)
 {
     g_autoptr(GError) error = NULL;
-    if (!store_job_finish(supervise->store, job->id, state, reason, clock_now_ms(), NULL, &error)) {
+    if (!record_end(supervise, job, state, reason, &error)) {
         print_job_event(EVENT_ERROR, "job unsettled", job, error->message);
         try_again_later(supervise);
         return;

@@ -4,13 +4,23 @@
 #include "base/error.h"
 #include "store/reserve.h"
 
-bool ledger_insist(const struct paths *paths, bool (*write)(void *data, GError **error), void *data,
-                   GError **error)
+static bool write_together(struct store *store, bool (*write)(void *data, GError **error),
+                           void *data, GError **error)
+{
+    bool good = store_begin(store, error) && write(data, error) && store_commit(store, error);
+    if (!good) {
+        store_rollback(store);
+    }
+    return good;
+}
+
+bool ledger_insist(const struct paths *paths, struct store *store,
+                   bool (*write)(void *data, GError **error), void *data, GError **error)
 {
     int64_t give_up_ms = clock_monotonic_ms() + LEDGER_PATIENCE_MS;
     for (;;) {
         g_autoptr(GError) local = NULL;
-        if (write(data, &local)) {
+        if (write_together(store, write, data, &local)) {
             return true;
         }
         bool no_space = error_has_code(local, ERROR_NO_SPACE);

@@ -13,9 +13,9 @@
 
 enum { LEDGER_PATIENCE_MS = 10 * 60 * 1000, LEDGER_RETRY_MS = 1000 };
 
-/* Calls `write` until it succeeds, fails for another reason than space or lock, or the patience is
- * over. */
-bool ledger_insist(const struct paths *paths, bool (*write)(void *data, GError **error), void *data,
-                   GError **error);
+/* Calls `write` in a transaction of its own until that is committed, fails for another reason than
+ * space or lock, or the patience is over. */
+bool ledger_insist(const struct paths *paths, struct store *store,
+                   bool (*write)(void *data, GError **error), void *data, GError **error);
 
 #endif

@@ -30,6 +30,8 @@ static bool should_stop(void *data)
     return worker_is_stopped(data);
 }
 
+enum { OUTPUT_TOLD_MAX_BYTES = 64 * 1024 };
+
 struct step_write {
     struct worker *worker;
     const struct workflow_step *wanted;
@@ -47,7 +49,49 @@ static bool write_start(void *data, GError **error)
 static bool write_finish(void *data, GError **error)
 {
     const struct step_write *write = data;
-    return store_step_finish(write->worker->store, write->step, error);
+    const struct worker *worker = write->worker;
+    return store_step_finish(worker->store, write->step, error) &&
+           (!worker->failed_step ||
+            tell_step_failed(worker->store, worker->repo->notify, write->step,
+                             &worker->failed_output, write->step->finished_ms, error));
+}
+
+/* The end of what the step wrote, as far as the log kept it in one piece. */
+static struct tell_output read_end_of_output(struct worker *worker, const struct step *step)
+{
+    struct tell_output output = {.bytes = NULL};
+    int64_t end = step->log_offset + step->log_length;
+    int64_t start = MAX(step->log_offset, end - OUTPUT_TOLD_MAX_BYTES);
+    g_autofree char *directory = paths_job_log_directory(&worker->options->paths, step->job);
+    struct joblog_reader *reader = joblog_reader_open(directory, NULL);
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    if (reader) {
+        joblog_reader_seek(reader, start);
+    }
+    struct joblog_chunk chunk;
+    while (reader && joblog_reader_next(reader, &chunk, NULL) &&
+           (chunk.length > 0 || chunk.dropped_bytes > 0)) {
+        if (chunk.dropped_bytes > 0) {
+            g_byte_array_set_size(bytes, 0);
+        }
+        g_byte_array_append(bytes, (const guint8 *)chunk.bytes, (guint)chunk.length);
+    }
+    joblog_reader_close(reader);
+    if (bytes->len > 0) {
+        output.length = bytes->len;
+        output.before = step->log_length - (int64_t)bytes->len;
+        output.bytes = (char *)g_byte_array_free(g_steal_pointer(&bytes), FALSE);
+    }
+    return output;
+}
+
+/* Takes the step over when it failed. */
+static void remember_failure(struct worker *worker, struct step *step)
+{
+    if (step->state == STEP_FAILED || step->state == STEP_TIMEOUT || step->state == STEP_ERROR) {
+        worker->failed_output = read_end_of_output(worker, step);
+        worker->failed_step = step;
+    }
 }
 
 /* What the outcome means for the step, in its state and in words. */
@@ -161,6 +205,7 @@ static void run_step(struct worker *worker, const struct workflow_step *wanted, 
     struct step_write write = {worker, wanted, step};
     step->job = worker->job->id;
     step->number = wanted->number;
+    step->argv = g_strdupv(wanted->argv);
     step->started_ms = clock_now_ms();
     step->log_offset = joblog_writer_offset(worker->log);
     int fault = fault_point("job.step");
@@ -168,13 +213,14 @@ static void run_step(struct worker *worker, const struct workflow_step *wanted, 
         error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot run the step");
         return;
     }
-    if (!ledger_insist(&worker->options->paths, write_start, &write, error)) {
+    if (!ledger_insist(&worker->options->paths, worker->store, write_start, &write, error)) {
         return;
     }
     run_program(worker, wanted, step);
     step->finished_ms = clock_now_ms();
     step->log_length = joblog_writer_offset(worker->log) - step->log_offset;
-    ledger_insist(&worker->options->paths, write_finish, &write, error);
+    remember_failure(worker, step);
+    ledger_insist(&worker->options->paths, worker->store, write_finish, &write, error);
 }
 
 /* A directory of its own for the temporary files of the steps, new for each job. */
@@ -202,7 +248,9 @@ bool phase_steps(struct worker *worker)
         run_step(worker, wanted, step, &error);
         good = error ? worker_end_by_error(worker, "cannot record the step", error)
                      : end_job(worker, wanted, step);
-        step_free(step);
+        if (step != worker->failed_step) {
+            step_free(step);
+        }
     }
     return good;
 }

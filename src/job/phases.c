@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/text.h"
+#include "base/wake.h"
+#include "job/ledger.h"
 #include "job/stop.h"
 #include "job/worker_internal.h"
 
@@ -62,6 +64,35 @@ static void wait_before_retry(struct worker *worker, unsigned failures)
     }
 }
 
+struct description {
+    struct worker *worker;
+    char *subject, *author;
+};
+
+static bool write_description(void *data, GError **error)
+{
+    const struct description *found = data;
+    const struct worker *worker = found->worker;
+    return store_job_describe(worker->store, worker->job->id, found->subject, found->author,
+                              error) &&
+           tell_started(worker->store, worker->repo->notify, worker->job->id, clock_now_ms(),
+                        error);
+}
+
+/* What the commit says of itself; with it the start of the job can be told. */
+static bool describe_commit(struct worker *worker, GError **error)
+{
+    struct description found = {worker, NULL, NULL};
+    bool good =
+        mirror_read_commit(worker->mirror, worker->job->sha, &found.subject, &found.author,
+                           error) &&
+        ledger_insist(&worker->options->paths, worker->store, write_description, &found, error);
+    wake_daemon(&worker->options->paths);
+    g_free(found.subject);
+    g_free(found.author);
+    return good;
+}
+
 bool phase_fetch(struct worker *worker)
 {
     unsigned failures = 0;
@@ -84,14 +115,9 @@ bool phase_fetch(struct worker *worker)
         }
         wait_before_retry(worker, failures);
     }
-    g_autofree char *subject = NULL;
-    g_autofree char *author = NULL;
     g_autoptr(GError) error = NULL;
-    if (!mirror_read_commit(worker->mirror, worker->job->sha, &subject, &author, &error) ||
-        !store_job_describe(worker->store, worker->job->id, subject, author, &error)) {
-        return worker_end_by_error(worker, "cannot read the commit", error);
-    }
-    return true;
+    return describe_commit(worker, &error) ||
+           worker_end_by_error(worker, "cannot read the commit", error);
 }
 
 /* Whether the branch left its earlier tip behind instead of growing from it. */

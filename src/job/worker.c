@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "base/wake.h"
 #include "job/ledger.h"
 #include "job/reap.h"
 #include "job/stop.h"
@@ -83,7 +84,7 @@ void worker_note(struct worker *worker, const char *format, ...)
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     struct note_write note = {worker, text};
-    ledger_insist(&worker->options->paths, write_note, &note, NULL);
+    ledger_insist(&worker->options->paths, worker->store, write_note, &note, NULL);
     if (worker->echo) {
         echo_end_line(worker->echo);
         echo_write(worker->echo, "[phantom_ci: ", strlen("[phantom_ci: "));
@@ -111,7 +112,7 @@ static bool claim_job(struct worker *worker, GError **error)
 {
     struct claim claim = {worker, false};
     if (fault_point("job.claim") ||
-        !ledger_insist(&worker->options->paths, write_claim, &claim, error)) {
+        !ledger_insist(&worker->options->paths, worker->store, write_claim, &claim, error)) {
         return false;
     }
     if (claim.claimed) {
@@ -162,8 +163,12 @@ static bool write_finish(void *data, GError **error)
     if (fault) {
         return error_set_errno(error, JOB_ERROR_DOMAIN, fault, "cannot record the end of the job");
     }
-    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason,
-                            clock_now_ms(), NULL, error);
+    int64_t now_ms = clock_now_ms();
+    bool changed = false;
+    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, now_ms,
+                            &changed, error) &&
+           (!changed || tell_end(worker->store, worker->repo->notify, worker->job->id,
+                                 worker->failed_step, &worker->failed_output, now_ms, error));
 }
 
 /* Nothing of the job is alive or lies about when its final state is written. */
@@ -187,7 +192,9 @@ static void finish(struct worker *worker)
     if (worker->echo) {
         echo_free(g_steal_pointer(&worker->echo), ECHO_PATIENCE_MS);
     }
-    if (!ledger_insist(&worker->options->paths, write_finish, worker, &error)) {
+    if (ledger_insist(&worker->options->paths, worker->store, write_finish, worker, &error)) {
+        wake_daemon(&worker->options->paths);
+    } else {
         fprintf(stderr, "phantom_ci-job: job %" G_GINT64_FORMAT " ended as %s, but: %s\n",
                 worker->job->id, job_state_name(worker->state), error->message);
     }
@@ -203,6 +210,8 @@ static void release(struct worker *worker)
     g_free(worker->temporary);
     g_free(worker->stop_reason);
     g_free(worker->reason);
+    step_free(worker->failed_step);
+    g_free((char *)worker->failed_output.bytes);
 }
 
 /* In this order; the first that gives a verdict is the last. */

@@ -10,6 +10,7 @@
 #include "git/mirror.h"
 #include "job/echo.h"
 #include "job/worker.h"
+#include "notify/tell.h"
 #include "store/joblog.h"
 #include "store/store.h"
 
@@ -33,6 +34,8 @@ struct worker {
     char *stop_reason;
     enum job_state state; /* the verdict, once a phase has given it */
     char *reason;
+    struct step *failed_step; /* that ended the job, or NULL */
+    struct tell_output failed_output;
 };
 
 /* The verdict: no further phase runs. Always false, for "return worker_end(...)". */

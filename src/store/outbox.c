@@ -151,6 +151,22 @@ bool outbox_address(struct store *store, int64_t id, const char *const *targets,
     return store_end(store, own, good, error);
 }
 
+bool outbox_has_work(struct store *store, bool *any, GError **error)
+{
+    sqlite3_stmt *statement = store_prepare(
+        store, error,
+        "SELECT EXISTS(SELECT 1 FROM outbox INDEXED BY outbox_new WHERE state = 'new') OR "
+        "EXISTS(SELECT 1 FROM outbox INDEXED BY outbox_waiting WHERE "
+        "state IN ('waiting', 'sending'))",
+        "");
+    if (!statement || store_step(store, error, statement) != 1) {
+        return false;
+    }
+    *any = sqlite3_column_int(statement, 0) != 0;
+    sqlite3_reset(statement);
+    return true;
+}
+
 struct outbox_message *outbox_next(struct store *store, const char *target, GError **error)
 {
     void *message = NULL;
@@ -261,7 +277,7 @@ bool store_job_previous_verdict(struct store *store, const struct job *job, char
         store, error,
         store_prepare(store, error,
                       "SELECT state FROM job WHERE repo = ? AND branch = ? AND id < ? AND state IN "
-                      "('success', 'failed', 'error', 'timeout', 'interrupted') "
+                      "('success', 'failed', 'error', 'timeout', 'interrupted', 'blocked') "
                       "ORDER BY id DESC LIMIT 1",
                       "ssi", job->repo, job->branch, job->id),
         read_state, &row);

@@ -63,6 +63,9 @@ GPtrArray *outbox_new_notices(struct store *store, unsigned limit, GError **erro
 bool outbox_address(struct store *store, int64_t id, const char *const *targets, int64_t now_ms,
                     GError **error);
 
+/* Whether there are notices to address or messages that wait. */
+bool outbox_has_work(struct store *store, bool *any, GError **error);
+
 /* The oldest message that waits for this target, or NULL without error. */
 struct outbox_message *outbox_next(struct store *store, const char *target, GError **error);
 
@@ -97,7 +100,7 @@ GPtrArray *outbox_list(struct store *store, const struct outbox_filter *filter, 
 bool outbox_count(struct store *store, int64_t *waiting, int64_t *given_up, GError **error);
 
 /* The state of the newest earlier job of the branch that says something about the commit (success,
- * failed, error, timeout, interrupted), or NULL without error. */
+ * failed, error, timeout, interrupted, blocked), or NULL without error. */
 bool store_job_previous_verdict(struct store *store, const struct job *job, char **state,
                                 GError **error);
 

@@ -262,7 +262,7 @@ static void previous_verdict__skips_what_says_nothing_of_the_commit(void)
         enum job_state state;
     } history[] = {
         {"main", JOB_FAILED},   {"main", JOB_CANCELED}, {"main", JOB_SUPERSEDED},
-        {"other", JOB_SUCCESS}, {"main", JOB_SKIPPED},  {"main", JOB_BLOCKED},
+        {"other", JOB_SUCCESS}, {"main", JOB_SKIPPED},
     };
     struct fixture fixture;
     fixture_open(&fixture);
