@@ -27,7 +27,7 @@ static const int colours[] = {
 
 static void escape_markdown(GString *out, gunichar character)
 {
-    if (character < 0x80 && strchr("\\*_~`|[]<>#", (int)character)) {
+    if (character < 0x80 && strchr("\\*_~`|[<>#", (int)character)) {
         g_string_append_c(out, '\\');
     }
     g_string_append_unichar(out, character);

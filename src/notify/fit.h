@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Appends what stands for the character in the receiver's markup; NULL = the character itself. */
+/* Appends what stands for the character in the receiver's markup ("…" stays itself in any); NULL =
+ * the character itself. */
 typedef void (*fit_escape)(GString *out, gunichar character);
 
 /* In UTF-16 code units. */
@@ -25,7 +26,7 @@ void fit_append(GString *out, const char *text, size_t units, fit_escape escape)
 
 /* Appends the end of the text that fits into `units`, escaped. When the front is cut, or `before`
  * is not 0, a first line says how much is missing: "[... 1234 bytes before]"; the cut is made at
- * the end of a line, if that costs less than half of the room. Nothing at all when `units` is too
+ * the end of a line, if that costs less than half of the bytes. Nothing at all when `units` is too
  * small for that line and something after it. */
 void fit_append_tail(GString *out, const char *text, int64_t before, size_t units,
                      fit_escape escape);

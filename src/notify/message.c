@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "notify/message_internal.h"
 #include "notify/output.h"
+#include "notify/wording.h"
 
 void message_clear(struct message *message)
 {
@@ -20,7 +21,7 @@ char *message_fenced_tail(const struct notice *notice, const char *fence_begin,
 {
     size_t fences =
         fit_units(fence_begin, strlen(fence_begin)) + fit_units(fence_end, strlen(fence_end));
-    if (!notice->tail || units <= fences) {
+    if (!notice->tail || !wording_has_output(notice->kind) || units <= fences) {
         return g_strdup("");
     }
     g_autoptr(GString) readable = output_render(notice->tail, strlen(notice->tail));

@@ -98,16 +98,20 @@ void notice_free(struct notice *notice)
 void notice_set_tail(struct notice *notice, const char *bytes, size_t length, int64_t before,
                      const struct mask *mask)
 {
-    g_autofree char *masked = NULL;
-    if (mask) {
-        masked = mask_apply(mask, bytes, length, &length);
-        bytes = masked;
-    }
-    g_autoptr(GString) text = output_render(bytes, length);
-    const char *begin = fit_tail_bytes(text->str, text->len, NOTICE_TAIL_MAX_BYTES);
+    static const char *const nothing[] = {NULL};
+    struct mask *no_mask = mask ? NULL : mask_new(nothing, NULL);
+    const struct mask *used = mask ? mask : no_mask;
+    size_t text_length = 0;
+    /* Twice: a secret may have line ends or other bytes that are not shown as they are, and one
+     * with a change of colour inside is a whole one only when the colours are gone. */
+    g_autofree char *masked = mask_apply(used, bytes, length, &length);
+    g_autoptr(GString) readable = output_render(masked, length);
+    g_autofree char *text = mask_apply(used, readable->str, readable->len, &text_length);
+    const char *begin = fit_tail_bytes(text, text_length, NOTICE_TAIL_MAX_BYTES);
     g_free(notice->tail);
-    notice->tail = text->len > 0 ? g_strdup(begin) : NULL;
-    notice->before = fit_bytes_before(before, (size_t)(begin - text->str));
+    notice->tail = text_length > 0 ? g_strdup(begin) : NULL;
+    notice->before = fit_bytes_before(before, (size_t)(begin - text));
+    mask_free(no_mask);
 }
 
 void notice_mask(struct notice *notice, const struct mask *mask)

@@ -86,9 +86,9 @@ void notice_clear(struct notice *notice);
 void notice_free(struct notice *notice);
 
 /* Sets `tail` and `before` from the end of a step's output: `bytes` (any bytes, also NUL) is its
- * last part, before which lie `before` bytes more. The masks (NULL = none) are applied first, then
- * it is made readable (see notify/text.h), then cut at the front to NOTICE_TAIL_MAX_BYTES, so that
- * no half of a secret stays. Give it more than that is kept: 64 KiB are enough, 1 MiB is no harm.
+ * last part, before which lie `before` bytes more. The masks (NULL = none) are applied, it is made
+ * readable (see notify/output.h), and then cut at the front to NOTICE_TAIL_MAX_BYTES, so that no
+ * half of a secret stays. Give it more than that is kept: 64 KiB are enough, 1 MiB is no harm.
  * Output that is empty or blank gives NULL. */
 void notice_set_tail(struct notice *notice, const char *bytes, size_t length, int64_t before,
                      const struct mask *mask);

@@ -59,8 +59,10 @@ static json_t *context(const struct notice *notice)
 {
     g_autofree char *footer = wording_footer(notice);
     g_autofree char *time = wording_time(notice->at_ms);
-    g_autofree char *text =
-        time ? g_strdup_printf("%s \xc2\xb7 %s", footer, time) : g_strdup(footer);
+    /* A message may be delivered hours later. */
+    g_autofree char *text = time ? g_strdup_printf("%s \xc2\xb7 %.10s %.8s UTC", footer, time,
+                                                   time + strlen("YYYY-MM-DDT"))
+                                 : g_strdup(footer);
     return json_pack("{s:s, s:[o]}", "type", "context", "elements", plain_text(text));
 }
 

@@ -63,6 +63,11 @@ enum wording_mood wording_mood(const struct notice *notice)
     return is_state(notice, "success") ? WORDING_GOOD : WORDING_BAD;
 }
 
+bool wording_has_output(enum notice_kind kind)
+{
+    return kind == NOTICE_STEP_FAILED || kind == NOTICE_FINISHED || kind == NOTICE_INTERRUPTED;
+}
+
 /* "exit 3", "killed by SIGKILL", "" */
 static char *format_outcome(const struct notice *notice)
 {
@@ -182,15 +187,20 @@ static void add_long_name(struct page *page, const char *label, const char *name
 static void add_step(struct page *page)
 {
     const struct notice *notice = page->notice;
-    bool has_step = notice->has_step || notice->kind == NOTICE_STEP_FAILED;
+    bool has_step = notice->kind == NOTICE_STEP_FAILED ||
+                    (notice->has_step && wording_has_output(notice->kind));
     g_autofree char *command = wording_one_line(notice->command);
     g_autofree char *outcome = format_outcome(notice);
     g_autofree char *label = g_strdup_printf("Step %" G_GUINT64_FORMAT, notice->step);
     /* The duration of a whole job is in the title. */
     g_autofree char *after =
         notice->kind == NOTICE_STEP_FAILED ? format_after(notice) : g_strdup("");
+    g_autofree char *as_reason = g_strdup_printf("step %" G_GUINT64_FORMAT " (", notice->step);
     if (!has_step || (!*command && !*outcome && !*after)) {
         return;
+    }
+    if (notice->reason && g_str_has_prefix(notice->reason, as_reason)) {
+        return; /* the reason of a job names step, command and outcome itself */
     }
     begin_line(page, label);
     if (*command) {
@@ -219,22 +229,21 @@ static void add_commit(struct page *page)
 /* Who asked for the job, if nobody has pushed. */
 static void add_trigger(struct page *page)
 {
-    static const struct {
-        const char *trigger, *words;
-    } known[] = {
-        {"push", ""},
-        {"run", "phantom_ci run"},
-        {"retry", "phantom_ci retry"},
-        {"add", "phantom_ci add"},
-        {"rerun", "the interruption of the attempt before it"},
-    };
-    const char *words = page->notice->trigger;
-    for (unsigned i = 0; words && i < G_N_ELEMENTS(known); i++) {
-        if (strcmp(page->notice->trigger, known[i].trigger) == 0) {
-            words = known[i].words;
-        }
+    static const char *const commands[] = {"run", "retry", "add", NULL};
+    static const char label[] = "Started by";
+    const char *trigger = page->notice->trigger;
+    if (!trigger || strcmp(trigger, "push") == 0) {
+        return;
     }
-    add_line(page, "Started by", words, TRIGGER_UNITS);
+    if (g_strv_contains(commands, trigger)) {
+        g_autofree char *command = g_strconcat("phantom_ci ", trigger, NULL);
+        begin_line(page, label);
+        append_code(page, command, TRIGGER_UNITS);
+    } else if (strcmp(trigger, "rerun") == 0) {
+        add_line(page, label, "the interruption of the attempt before it", TRIGGER_UNITS);
+    } else {
+        add_line(page, label, trigger, TRIGGER_UNITS);
+    }
 }
 
 static void add_retry(struct page *page)
@@ -278,7 +287,7 @@ char *wording_details(const struct notice *notice, const struct wording_style *s
 
 char *wording_footer(const struct notice *notice)
 {
-    if (notice->kind == NOTICE_TEST || notice->job <= 0) {
+    if (notice->kind == NOTICE_TEST || notice->kind == NOTICE_BRANCH_MISSING || notice->job <= 0) {
         return g_strdup("phantom_ci");
     }
     GString *footer = g_string_new(NULL);

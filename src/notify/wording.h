@@ -9,6 +9,7 @@
 #define PHANTOM_CI_NOTIFY_WORDING_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "notify/fit.h"
@@ -41,6 +42,9 @@ char *wording_footer(const struct notice *notice);
 
 /* "2026-11-23T19:39:02.123Z", or NULL when there is no such time. Free with g_free(). */
 char *wording_time(int64_t utc_ms);
+
+/* True for the kinds that tell of a step and of its output. */
+bool wording_has_output(enum notice_kind kind);
 
 /* Foreign text as one line of printable UTF-8; "" for NULL. Free with g_free(). */
 char *wording_one_line(const char *text);

@@ -264,6 +264,25 @@ static void tail__secret_across_the_cut__leaves_no_half(void)
     }
 }
 
+/* As it was printed, and as it is read. */
+static void tail__secret_in_any_dress__is_hidden(void)
+{
+    static const char *const secrets[] = {"canary-secret", "two\nlines\xff", NULL};
+    static const struct {
+        const char *output, *tail;
+    } cases[] = {
+        {"a canary-secret b", "a *** b"},
+        {"a can\x1b[31mary\x1b[0m-secret b", "a *** b"},
+        {"10%\rcanary-secret\r\x1b[K\n", "***"},
+        {"x two\nlines\xff y", "x *** y"},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        struct notice notice = with_tail(cases[i].output, strlen(cases[i].output), 0, secrets);
+        g_assert_cmpstr(notice.tail, ==, cases[i].tail);
+        notice_clear(&notice);
+    }
+}
+
 static void mask__every_text__is_masked(void)
 {
     static const char *const secrets[] = {"canary-secret", NULL};
@@ -401,6 +420,8 @@ int main(int argc, char **argv)
                     tail__long_output__is_cut_at_the_front_at_a_line);
     g_test_add_func("/notice/tail__secret_across_the_cut__leaves_no_half",
                     tail__secret_across_the_cut__leaves_no_half);
+    g_test_add_func("/notice/tail__secret_in_any_dress__is_hidden",
+                    tail__secret_in_any_dress__is_hidden);
     g_test_add_func("/notice/mask__every_text__is_masked", mask__every_text__is_masked);
     g_test_add_func("/notice/wants__finished__over_all_policies_states_and_histories",
                     wants__finished__over_all_policies_states_and_histories);
