@@ -72,25 +72,9 @@ static int help(const char *name)
     return command ? command->run(command, 2, arguments) : unknown_command(name);
 }
 
-/* The command's name is the first word; the directories may stand before it. */
-static int find_command_word(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        bool takes_value =
-            strcmp(argv[i], "--config-dir") == 0 || strcmp(argv[i], "--state-dir") == 0 ||
-            strcmp(argv[i], "--cache-dir") == 0 || strcmp(argv[i], "--ready-fd") == 0;
-        if (takes_value) {
-            i++;
-        } else if (argv[i][0] != '-') {
-            return i;
-        }
-    }
-    return 0;
-}
-
 static int dispatch(int argc, char **argv)
 {
-    int word = find_command_word(argc, argv);
+    int word = command_find_word(argc, argv);
     const char *last = argv[argc - 1];
     if (word == 0 && argc > 1 && strcmp(last, "--version") == 0) {
         const struct command *version = command_find("version");

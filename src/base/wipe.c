@@ -1,6 +1,9 @@
 #include "base/wipe.h"
 
 #include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 /* A call through a volatile pointer can't be taken out, on every libc: explicit_bzero() is absent
  * from macOS, memset_s() from glibc. */
@@ -43,4 +46,11 @@ void wipe_array_free(GByteArray **array)
         g_byte_array_free(*array, TRUE);
         *array = NULL;
     }
+}
+
+void wipe_forbid_dumps(void)
+{
+#ifdef __linux__
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
 }

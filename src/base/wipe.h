@@ -23,4 +23,8 @@ void wipe_array_front(GByteArray *array, size_t length);
 /* Overwrites and frees an array; sets *array to NULL. */
 void wipe_array_free(GByteArray **array);
 
+/* Before the first secret is read: no core of this process is written, and no other process of the
+ * same user reads its memory (Linux: PR_SET_DUMPABLE; it ends at exec). */
+void wipe_forbid_dumps(void);
+
 #endif

@@ -68,6 +68,59 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int command_find_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool takes_value =
+            strcmp(argv[i], "--config-dir") == 0 || strcmp(argv[i], "--state-dir") == 0 ||
+            strcmp(argv[i], "--cache-dir") == 0 || strcmp(argv[i], "--ready-fd") == 0;
+        if (takes_value) {
+            i++;
+        } else if (argv[i][0] != '-') {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static void print_sub_overview(const struct command *command, const struct command *subs)
+{
+    printf("Usage: phantom_ci %s %s\n\n%s\n\n", command->name, command->arguments,
+           command->summary);
+    for (; subs->name; subs++) {
+        printf("  phantom_ci %s%s%s\n      %s\n", subs->name, *subs->arguments ? " " : "",
+               subs->arguments, subs->summary);
+    }
+}
+
+int command_run_sub(const struct command *command, const struct command *subs, int argc,
+                    char **argv)
+{
+    int word = command_find_word(argc, argv);
+    for (const struct command *sub = subs; word > 0 && sub->name; sub++) {
+        if (strcmp(strchr(sub->name, ' ') + 1, argv[word]) == 0) {
+            memmove(&argv[word], &argv[word + 1], (size_t)(argc - word) * sizeof(*argv));
+            return sub->run(sub, argc - 1, argv);
+        }
+    }
+    if (word == 0 && asks_for_help(argc, argv)) {
+        print_sub_overview(command, subs);
+        return EXIT_CODE_OK;
+    }
+    return command_fail_text(EXIT_CODE_USAGE, "usage: phantom_ci %s %s", command->name,
+                             command->arguments);
+}
+
 void command_print_overview(void)
 {
     printf(
@@ -126,16 +179,6 @@ static GOptionContext *make_option_context(const struct command *command,
     g_option_context_add_main_entries(options, common, NULL);
     g_option_context_set_help_enabled(options, FALSE);
     return options;
-}
-
-static bool asks_for_help(int argc, char **argv)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void print_help(const struct command *command, GOptionContext *options)

@@ -28,6 +28,15 @@ struct command {
 extern const struct command commands[];
 const struct command *command_find(const char *name);
 
+/* Where the first word stands in argv, 0 = nowhere; options that name directories may stand before
+ * it. */
+int command_find_word(int argc, char **argv);
+
+/* For commands whose first word names one of `subs` (called "notify list", ...; ends with a NULL
+ * name). */
+int command_run_sub(const struct command *command, const struct command *subs, int argc,
+                    char **argv);
+
 /* `phantom_ci help`, and the overview. */
 void command_print_overview(void);
 

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/text.h"
 #include "base/wake.h"
+#include "base/wipe.h"
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/message_request.h"
@@ -85,6 +86,7 @@ static GPtrArray *load_targets(const struct command_context *context)
 {
     struct diagnostics *errors = diagnostics_new();
     struct diagnostics *warnings = diagnostics_new();
+    wipe_forbid_dumps();
     GPtrArray *targets = targets_load(context->paths.config, errors, warnings);
     g_autofree char *text = diagnostics_format(targets ? warnings : errors);
     fputs(text, stderr);
@@ -350,18 +352,5 @@ static const struct command subcommands[] = {
 
 int command_notify(const struct command *command, int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "";
-    for (const struct command *sub = subcommands; sub->name; sub++) {
-        if (strcmp(sub->name + strlen("notify "), word) == 0) {
-            return sub->run(sub, argc - 1, argv + 1);
-        }
-    }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        printf("Usage: phantom_ci notify %s\n\n%s\n\n", command->arguments, command->summary);
-        for (const struct command *sub = subcommands; sub->name; sub++) {
-            printf("  %-13s %-24s %s\n", sub->name, sub->arguments, sub->summary);
-        }
-        return EXIT_CODE_OK;
-    }
-    return command_fail_text(EXIT_CODE_USAGE, "usage: phantom_ci notify %s", command->arguments);
+    return command_run_sub(command, subcommands, argc, argv);
 }

@@ -336,7 +336,6 @@ static void handle_signals(struct daemon *daemon)
         supervise_children(daemon->supervise);
         if (supervise_count(daemon->supervise) < before) {
             daemon->jobs_to_start = true;
-            deliver_wake(daemon->deliver);
             store_reserve_make(daemon->paths->state, NULL);
         }
     }
@@ -431,6 +430,9 @@ static void wait_for_something(struct daemon *daemon)
     deliver_handle(daemon->deliver, entries, fds->len);
     if (entries[SLOT_SIGNALS].revents) {
         handle_signals(daemon);
+    }
+    if (supervise_take_news(daemon->supervise)) {
+        deliver_wake(daemon->deliver);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/units.h"
+#include "base/wipe.h"
 #include "daemon/message_request.h"
 #include "daemon/net_client.h"
 #include "daemon/verdict.h"
@@ -45,8 +46,8 @@ struct deliver {
 
 static void print_trouble(struct deliver *deliver, char *text)
 {
-    if (text && g_strcmp0(text, deliver->trouble) != 0) {
-        g_auto(GStrv) lines = g_strsplit(g_strchomp(text), "\n", -1);
+    if (text && g_strcmp0(g_strchomp(text), deliver->trouble) != 0) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
         for (char **line = lines; *line; line++) {
             event_print(EVENT_WARNING, "messages held back", "err", *line, NULL);
         }
@@ -59,6 +60,7 @@ static void print_trouble(struct deliver *deliver, char *text)
 static GPtrArray *load_targets(struct deliver *deliver)
 {
     struct diagnostics *errors = diagnostics_new();
+    wipe_forbid_dumps();
     GPtrArray *targets = targets_load(deliver->paths->config, errors, NULL);
     print_trouble(deliver, targets ? NULL : diagnostics_format(errors));
     diagnostics_free(errors);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/libexec.h"
 #include "base/spawn.h"
+#include "base/wipe.h"
 
 enum {
     OUT_MAX_BYTES = 4 * NET_REQUEST_MAX_BYTES,
@@ -41,8 +42,7 @@ struct net_client *net_client_new(const struct net_client_events *events)
 
 static void forget_output(struct net_client *client)
 {
-    explicit_bzero(client->out->data, client->out->len);
-    g_byte_array_set_size(client->out, 0);
+    wipe_array_front(client->out, client->out->len);
 }
 
 /* Ends the process if it is there, and reaps it; it has nothing that could be lost with it. */
@@ -135,11 +135,7 @@ static void write_some(struct net_client *client)
             }
             return;
         }
-        /* The bytes that move up leave a copy of themselves at the end. */
-        size_t rest = client->out->len - (size_t)written;
-        memmove(client->out->data, client->out->data + written, rest);
-        explicit_bzero(client->out->data + rest, (size_t)written);
-        g_byte_array_set_size(client->out, (guint)rest);
+        wipe_array_front(client->out, (size_t)written);
     }
 }
 

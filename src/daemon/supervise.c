@@ -48,6 +48,7 @@ struct supervise {
     enum launch_output output;
     GHashTable *jobs;           /* &id -> struct running_job * */
     GHashTable *start_failures; /* &id -> struct start_failure * */
+    bool has_news;              /* a job ended */
     int64_t retry_due_ms;       /* when queued or lost jobs are tried again; INT64_MAX = no need */
 };
 
@@ -165,6 +166,7 @@ static void settle(struct supervise *supervise, int64_t id)
         print_job_event(EVENT_ERROR, "rerun failed", job, error->message);
     }
     if (job && job_state_is_final(job->state)) {
+        supervise->has_news = true;
         g_hash_table_remove(supervise->start_failures, &id);
         enum event_level level = job->state == JOB_SUCCESS ? EVENT_INFO : EVENT_WARNING;
         print_job_event(level, "job finished", job, NULL);
@@ -453,6 +455,13 @@ int64_t supervise_next_due_ms(const struct supervise *supervise)
         next_ms = MIN(next_ms, ((const struct running_job *)value)->check_due_ms);
     }
     return next_ms;
+}
+
+bool supervise_take_news(struct supervise *supervise)
+{
+    bool has_news = supervise->has_news;
+    supervise->has_news = false;
+    return has_news;
 }
 
 void supervise_kill_all(struct supervise *supervise)

@@ -47,6 +47,9 @@ int64_t supervise_next_due_ms(const struct supervise *supervise);
 
 unsigned supervise_count(const struct supervise *supervise);
 
+/* True once after jobs ended. */
+bool supervise_take_news(struct supervise *supervise);
+
 /* Asks all running jobs to end, as interrupted. */
 void supervise_kill_all(struct supervise *supervise);
 

@@ -64,8 +64,8 @@ static void harden(void)
     const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
     setrlimit(RLIMIT_CORE, &none);
     signal(SIGPIPE, SIG_IGN);
+    wipe_forbid_dumps();
 #ifdef __linux__
-    prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
 }

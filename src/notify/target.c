@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/wipe.h"
 #include "config/dotenv.h"
 
 static const char credential_name[] = "phantom_ci.env";
@@ -268,16 +269,37 @@ const struct target *targets_find(const GPtrArray *targets, enum target_kind kin
     return NULL;
 }
 
-struct mask *targets_mask(const GPtrArray *targets)
+/* The parts of a URL behind its host that are long enough to be a token: a receiver may echo one of
+ * them alone. */
+static void add_tokens(const char *url, GPtrArray *values)
 {
-    const char *values[2 * TARGET_KINDS + 1] = {NULL};
-    unsigned count = 0;
-    for (unsigned i = 0; i < targets->len && count + 2 <= 2 * TARGET_KINDS; i++) {
-        const struct target *target = g_ptr_array_index(targets, i);
-        values[count++] = target->url;
-        if (target->secret) {
-            values[count++] = target->secret;
+    const char *authority = strstr(url, "://");
+    const char *path = authority ? strpbrk(authority + 3, "/?#") : NULL;
+    g_auto(GStrv) parts = path ? g_strsplit_set(path, "/?#&=", -1) : NULL;
+    for (char **part = parts; part && *part; part++) {
+        if (strlen(*part) >= TOKEN_MIN_BYTES) {
+            g_ptr_array_add(values, g_strdup(*part));
         }
     }
-    return mask_new(values, NULL);
+}
+
+static void free_value(void *value)
+{
+    char *text = value;
+    wipe_free_string(&text);
+}
+
+struct mask *targets_mask(const GPtrArray *targets)
+{
+    g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(free_value);
+    for (unsigned i = 0; i < targets->len; i++) {
+        const struct target *target = g_ptr_array_index(targets, i);
+        g_ptr_array_add(values, g_strdup(target->url));
+        add_tokens(target->url, values);
+        if (target->secret) {
+            g_ptr_array_add(values, g_strdup(target->secret));
+        }
+    }
+    g_ptr_array_add(values, NULL);
+    return mask_new((const char *const *)values->pdata, NULL);
 }

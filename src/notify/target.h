@@ -16,7 +16,7 @@
 #include "base/mask.h"
 #include "config/diagnostics.h"
 
-enum { TARGET_URL_MAX_BYTES = 2048, TARGET_SECRET_MAX_BYTES = 4096 };
+enum { TARGET_URL_MAX_BYTES = 2048, TARGET_SECRET_MAX_BYTES = 4096, TOKEN_MIN_BYTES = 16 };
 
 enum target_kind { TARGET_DISCORD, TARGET_SLACK, TARGET_CUSTOM };
 enum { TARGET_KINDS = TARGET_CUSTOM + 1 };
@@ -45,7 +45,8 @@ GPtrArray *targets_from_entries(const GPtrArray *entries, const char *file,
 
 const struct target *targets_find(const GPtrArray *targets, enum target_kind kind);
 
-/* Hides all URLs and secrets of the targets (see notice_mask()). */
+/* Hides all URLs, the parts of their paths and queries that may be tokens (of TOKEN_MIN_BYTES and
+ * more), and all secrets of the targets (see notice_mask()). */
 struct mask *targets_mask(const GPtrArray *targets);
 
 /* The only part of the URL that may be shown: its host, without user, port, path and query. Free
