@@ -1,0 +1,140 @@
+"""phantom_ci-net over its pipes, as phantom_ci talks to it: an own writing of the messages of src/net/protocol.h."""
+import os
+import re
+import struct
+import subprocess
+import threading
+import time
+
+from .phantom import BUILD
+from .waiting import wait_until
+
+NET = str(BUILD / "src" / "phantom_ci-net")
+REQUEST, CANCEL, ANSWER = 1, 2, 3
+
+
+def message(kind, *fields):
+    payload = b"".join(struct.pack("<I", len(field)) + field for field in fields)
+    return struct.pack("<II", len(payload), kind) + payload
+
+
+def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", timeout_ms=20000, method=b"POST"):
+    return message(REQUEST, str(number).encode(), url.encode(), method, headers, body, str(timeout_ms).encode())
+
+
+class Answer:
+    def __init__(self, payload):
+        fields = []
+        while payload:
+            length, = struct.unpack_from("<I", payload)
+            fields.append(payload[4:4 + length])
+            payload = payload[4 + length:]
+        number, outcome, status, retry, remaining, reset, error, self.body = fields
+        self.id = number.decode()
+        self.outcome = outcome.decode()
+        self.status = int(status)
+        self.retry_after_ms = int(retry)
+        self.rate_remaining = int(remaining)
+        self.rate_reset_ms = int(reset)
+        self.error = error.decode()
+        self.time = time.monotonic()
+
+    def __repr__(self):
+        return f"<{self.id} {self.outcome} {self.status} {self.error!r} {self.body[:40]!r}>"
+
+
+def clean_environment(directory, **more):
+    """No proxy and no CA from the machine that runs the tests."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"}
+    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        if name in os.environ:
+            env[name] = os.environ[name]
+    return {**env, **more}
+
+
+class Net:
+    """A running phantom_ci-net; its answers are collected as they come."""
+
+    def __init__(self, directory, *args, env=None, wrapper=()):
+        self.answers = []
+        self.broken = b""
+        self.process = subprocess.Popen(
+            [*wrapper, NET, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0)
+        self.threads = [threading.Thread(target=self._read_answers, daemon=True),
+                        threading.Thread(target=self._read_errors, daemon=True)]
+        self.errors = b""
+        for thread in self.threads:
+            thread.start()
+
+    def _read_answers(self):
+        buffer = b""
+        while data := self.process.stdout.read(65536):
+            buffer += data
+            while len(buffer) >= 8:
+                length, kind = struct.unpack_from("<II", buffer)
+                if len(buffer) < 8 + length:
+                    break
+                assert kind == ANSWER, kind
+                self.answers.append(Answer(buffer[8:8 + length]))
+                buffer = buffer[8 + length:]
+        self.broken = buffer
+
+    def _read_errors(self):
+        while data := self.process.stderr.read(65536):
+            self.errors += data
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def write(self, data):
+        self.process.stdin.write(data)
+
+    def send(self, number, url, **options):
+        self.write(request(number, url, **options))
+
+    def cancel(self, number):
+        self.write(message(CANCEL, str(number).encode()))
+
+    def answer(self, number, limit=30.0):
+        """The answer to this request, once it is there."""
+        def find():
+            return next((answer for answer in list(self.answers) if answer.id == str(number)), None)
+        try:
+            return wait_until(find, limit, f"the answer to {number}")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.errors.decode(errors='replace')}\n{self.answers}") from None
+
+    def ask(self, url, **options):
+        number = f"n{len(self.answers)}"
+        self.send(number, url, **options)
+        return self.answer(number)
+
+    def close_input(self):
+        self.process.stdin.close()
+
+    def wait(self, limit=30.0):
+        """The exit code, with all that it wrote collected."""
+        code = self.process.wait(limit)
+        for thread in self.threads:
+            thread.join(10)
+        return code
+
+    def stop(self):
+        """To its good end; what it did must have been clean."""
+        if not self.process.stdin.closed:
+            self.close_input()
+        code = self.wait()
+        self.check()
+        return code
+
+    def check(self):
+        text = self.errors.decode(errors="replace")
+        assert not re.search(r"Sanitizer|runtime error:|\*\*\*|assertion failed", text), text
+        assert not self.broken
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
