@@ -8,6 +8,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Reads a regular file (a symlink to one is followed; a FIFO, device or directory is ERROR_INVALID
  * and never blocks). ERROR_NOT_FOUND when absent, ERROR_LIMIT above `limit_bytes`. NUL-terminated;
@@ -32,6 +33,10 @@ bool file_remove_tree(int directory_fd, const char *name, GError **error);
 
 /* The same for a path; its parent directory is opened following symlinks. */
 bool file_remove_tree_at_path(const char *path, GError **error);
+
+/* The disk space that directory/name takes with everything below it: no symlink is followed, no
+ * other file system entered, and what cannot be read counts for nothing. 0 when it is absent. */
+int64_t file_tree_bytes(int directory_fd, const char *name);
 
 /* Percent-encodes `name` into one safe path component: letters, digits, '.', '_', '-' stay (a
  * leading '.' does not), all other bytes become %XX, "" becomes "%"; longer than 200 bytes is cut

@@ -104,6 +104,11 @@ char *paths_daemon_lock(const struct paths *paths)
     return g_build_filename(paths->state, "lock", NULL);
 }
 
+char *paths_gc_lock(const struct paths *paths)
+{
+    return g_build_filename(paths->state, "gc.lock", NULL);
+}
+
 char *paths_wake_fifo(const struct paths *paths)
 {
     return g_build_filename(paths->state, "wake", NULL);

@@ -32,6 +32,7 @@ char *paths_config_toml(const struct paths *paths);
 char *paths_dotenv(const struct paths *paths); /* config/.env */
 char *paths_database(const struct paths *paths);
 char *paths_daemon_lock(const struct paths *paths);
+char *paths_gc_lock(const struct paths *paths);
 char *paths_wake_fifo(const struct paths *paths);
 char *paths_look_status(const struct paths *paths);
 char *paths_job_log_directory(const struct paths *paths, int64_t job); /* state/logs/12 */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/text.h"
 #include "commands/all.h"
 
@@ -31,10 +32,11 @@ const struct command commands[] = {
      "the newest "
      "50 lines over all matching jobs (--limit 0: all), each led by its job.",
      command_logs},
-    {"run", "NAME [--branch B] [--sha S] [--detach]",
+    {"run", "NAME [--branch B] [--sha S] [--detach] [--force]",
      "run a branch's tip, or an older commit of it, now",
      "In the foreground with live output; the exit code is 0 when the job succeeded. Ctrl-C "
-     "cancels the job.",
+     "cancels the job. On a disk with less than min_free it is not run (exit code 75), unless with "
+     "--force.",
      command_run},
     {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
     {"cancel", "JOB", "cancel a queued or running job", NULL, command_cancel},
@@ -42,9 +44,9 @@ const struct command commands[] = {
     {"why", "NAME [--branch B]", "say in words what was decided last, and on which commits", NULL,
      command_why},
     {"status", "[--stale DURATION]", "say whether all is well",
-     "Exit code 1 when no daemon runs or, with --stale, when looking at a repository has not "
-     "succeeded for so "
-     "long.",
+     "Exit code 1 when no daemon runs, when the disk has less than min_free, or, with --stale, "
+     "when "
+     "looking at a repository has not succeeded for so long.",
      command_status},
     {"pause", "NAME", "go on recording pushes of a repository, but start no job", NULL,
      command_pause},
@@ -52,6 +54,10 @@ const struct command commands[] = {
     {"notify", "list | retry ID... | test [TARGET]",
      "messages to Discord, Slack or a webhook: list them, send one again, try one", NULL,
      command_notify},
+    {"gc", "[--dry-run]", "remove old jobs, logs and unused workspaces now",
+     "What keep_jobs_for, keep_jobs, keep_bytes and keep_cache_for of config.toml say. The daemon "
+     "does it by itself, too. Exit code 1 when something could not be removed.",
+     command_gc},
     {"check", "[FILE...]", "check the configuration, or the files named",
      "A file called neither Repo.toml nor config.toml is checked as a workflow.", command_check},
     {"version", "", "print the version", NULL, command_version},
@@ -262,6 +268,15 @@ const struct repo_config *command_find_repo(const struct command_context *contex
                           nearest ? "\"?" : " (see: phantom_ci repo)");
     }
     return repo;
+}
+
+char *command_describe_shortage(const struct command_context *context)
+{
+    const char *const places[] = {context->paths.state, context->paths.cache, NULL};
+    struct disk_shortage shortage;
+    return disk_find_shortage(places, context->config->min_free_bytes, &shortage)
+               ? disk_describe_shortage(&shortage)
+               : NULL;
 }
 
 bool command_parse_job(const char *text, int64_t *job)

@@ -73,6 +73,10 @@ int command_load_config(struct command_context *context);
 const struct repo_config *command_find_repo(const struct command_context *context,
                                             const char *name);
 
+/* "waiting for disk space: ...", when the daemon would start no job now; NULL when there is room.
+ * Needs the configuration. Free with g_free(). */
+char *command_describe_shortage(const struct command_context *context);
+
 /* "12" -> 12; false for anything but a positive number. */
 bool command_parse_job(const char *text, int64_t *job);
 

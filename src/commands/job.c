@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "commands/all.h"
 #include "commands/show.h"
+#include "store/retention.h"
 
 static void print_line(const char *name, const char *value)
 {
@@ -52,10 +53,19 @@ static void print_steps(const GPtrArray *steps)
     tty_table_print(table, stdout);
 }
 
+/* What became of a log that retention has removed; NULL = nothing. */
+static char *find_dropped_log(const struct command_context *context, const struct job *job)
+{
+    char *text = NULL;
+    store_retention_dropped_log(context->store, job->id, &text, NULL);
+    return text;
+}
+
 static void print_job(const struct command_context *context, const struct job *job)
 {
     g_autofree char *took = show_elapsed(job->started_ms, job->finished_ms);
     g_autofree char *log = paths_job_log_directory(&context->paths, job->id);
+    g_autofree char *dropped = find_dropped_log(context, job);
     printf("job %" G_GINT64_FORMAT " ", job->id);
     tty_print(stdout, show_state_colour(job->state), job_state_name(job->state));
     putchar('\n');
@@ -75,7 +85,7 @@ static void print_job(const struct command_context *context, const struct job *j
     print_time("started", job->started_ms);
     print_time("finished", job->finished_ms);
     print_line("took", took);
-    print_line("log", log);
+    print_line("log", dropped ? dropped : log);
 }
 
 static void print_rest(struct command_context *context, const struct job *job)
@@ -110,7 +120,10 @@ static int show(struct command_context *context, int64_t id)
     if (context->json) {
         g_autoptr(GPtrArray) steps = store_steps(context->store, id, NULL);
         json_t *list = json_array();
-        json_array_append_new(list, show_json_job(job, steps));
+        g_autofree char *dropped = find_dropped_log(context, job);
+        json_t *object = show_json_job(job, steps);
+        json_object_set_new(object, "log_removed", show_json_text(dropped));
+        json_array_append_new(list, object);
         show_json_print(list);
     } else {
         print_job(context, job);

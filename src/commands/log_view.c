@@ -9,6 +9,7 @@
 #include "base/tty.h"
 #include "base/units.h"
 #include "store/joblog.h"
+#include "store/retention.h"
 
 enum {
     FOLLOW_CHECK_US = 100 * 1000,
@@ -294,6 +295,25 @@ static bool follow(struct view *view)
     }
 }
 
+/* Whether retention has taken the log, by now or while it was read: then says so. */
+static bool tell_dropped_log(const struct log_request *request)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+    struct store *store = request->context->store;
+    if (!store_retention_dropped_log(store, request->job, &text, NULL)) {
+        return false;
+    }
+    struct job *job = text ? NULL : store_job_get(store, request->job, &error);
+    job_free(job);
+    if (text || error_has_code(error, ERROR_NOT_FOUND)) {
+        command_fail_text(EXIT_CODE_NOT_FOUND, "job %" G_GINT64_FORMAT ": %s", request->job,
+                          text ? text : "it was removed by retention while its log was read");
+        return true;
+    }
+    return false;
+}
+
 int log_view_job(const struct log_request *request)
 {
     g_autoptr(GError) error = NULL;
@@ -304,7 +324,9 @@ int log_view_job(const struct log_request *request)
     struct view *view = view_new(request, job, false);
     int code = EXIT_CODE_OK;
     load_marks(view);
-    if (open_reader(view) && !seek_range(view)) {
+    if (tell_dropped_log(request)) {
+        code = EXIT_CODE_NOT_FOUND;
+    } else if (open_reader(view) && !seek_range(view)) {
         code = command_fail_text(EXIT_CODE_NOT_FOUND,
                                  "job %" G_GINT64_FORMAT " has no step %" G_GINT64_FORMAT,
                                  request->job, (int64_t)request->step);
@@ -318,6 +340,9 @@ int log_view_job(const struct log_request *request)
         g_autofree char *reason = text_escape(job->reason);
         printf("job %" G_GINT64_FORMAT " has written nothing: %s%s%s\n", job->id,
                job_state_name(job->state), *reason ? ", " : "", reason);
+    }
+    if (code == EXIT_CODE_OK && tell_dropped_log(request)) {
+        code = EXIT_CODE_NOT_FOUND;
     }
     view_free(view);
     return code;

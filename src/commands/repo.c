@@ -12,6 +12,7 @@ struct listing {
     struct command_context *context;
     GHashTable *looks;
     int64_t now_ms;
+    char *shortage; /* of disk space, in words, or NULL */
 };
 
 /* The branches of a repo that the store knows; empty without a store. */
@@ -50,6 +51,16 @@ static json_t *branch_to_json(const struct listing *listing, const struct branch
     return object;
 }
 
+/* Why a queued job of the repository does not start, or NULL. */
+static const char *find_wait(const struct listing *listing, const char *repo)
+{
+    struct job_filter filter = {.repo = repo, .has_state = true, .state = JOB_QUEUED, .limit = 1};
+    g_autoptr(GPtrArray) queued = listing->shortage && listing->context->store
+                                      ? store_jobs(listing->context->store, &filter, NULL)
+                                      : NULL;
+    return queued && queued->len > 0 ? listing->shortage : NULL;
+}
+
 static json_t *repo_to_json(const struct listing *listing, const struct repo_config *repo)
 {
     static const struct look_status unknown;
@@ -76,6 +87,7 @@ static json_t *repo_to_json(const struct listing *listing, const struct repo_con
     json_object_set_new(object, "next_look", show_json_number(look->next_look_ms));
     json_object_set_new(object, "failures", json_integer(look->failures));
     json_object_set_new(object, "last_error", show_json_text(look->error));
+    json_object_set_new(object, "waiting", show_json_text(find_wait(listing, repo->name)));
     json_object_set_new(object, "branches", list);
     return object;
 }
@@ -101,7 +113,8 @@ static void print_row(struct tty_table *table, const struct listing *listing,
     tty_table_cell(table, missing ? TTY_YELLOW : (job ? show_state_colour(job->state) : TTY_DIM),
                    missing ? "branch missing" : id);
     tty_table_cell(table, TTY_PLAIN, first ? next : "");
-    const char *remark = first && is_paused(listing, repo->name) ? "paused" : "";
+    const char *wait = first ? find_wait(listing, repo->name) : NULL;
+    const char *remark = first && is_paused(listing, repo->name) ? "paused" : (wait ? wait : "");
     bool failed = first && look && look->error;
     tty_table_cell(table, failed ? TTY_RED : TTY_YELLOW, failed ? look->error : remark);
     job_free(job);
@@ -172,8 +185,10 @@ int command_repo(const struct command *command, int argc, char **argv)
     if (code < 0) {
         g_autofree char *path = paths_look_status(&context.paths);
         g_autoptr(GHashTable) looks = look_status_read(path, NULL);
-        struct listing listing = {
-            &context, looks ? looks : g_hash_table_new(g_str_hash, g_str_equal), clock_now_ms()};
+        g_autofree char *shortage = command_describe_shortage(&context);
+        struct listing listing = {&context,
+                                  looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),
+                                  clock_now_ms(), shortage};
         code = list(&listing, argc > 1 ? argv[1] : NULL);
         if (!looks) {
             g_hash_table_unref(listing.looks);

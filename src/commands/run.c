@@ -22,7 +22,7 @@ struct order {
     struct command_context *context;
     const struct repo_config *repo;
     char *branch, *sha;
-    gboolean detach;
+    gboolean detach, force;
     int64_t job;
 };
 
@@ -32,6 +32,19 @@ static void count_interrupt(int number)
 {
     (void)number;
     interrupts = interrupts + 1;
+}
+
+/* As the daemon: a job that would only fail for want of room is not begun. */
+static int check_disk(const struct order *order)
+{
+    g_autofree char *shortage =
+        order->detach || order->force ? NULL : command_describe_shortage(order->context);
+    return shortage ? command_fail_text(EXIT_CODE_TRY_AGAIN,
+                                        "not run, %s; free some space (phantom_ci gc), leave it to "
+                                        "the daemon with --detach, or run it all the same with "
+                                        "--force",
+                                        shortage)
+                    : -1;
 }
 
 static int resolve_branch(struct order *order)
@@ -246,6 +259,8 @@ int command_run(const struct command *command, int argc, char **argv)
         {"sha", 0, 0, G_OPTION_ARG_STRING, &order.sha, "a commit of that branch instead of its tip",
          "SHA"},
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &order.detach, "leave it to the daemon", NULL},
+        {"force", 0, 0, G_OPTION_ARG_NONE, &order.force,
+         "also when the disk has less than min_free", NULL},
         G_OPTION_ENTRY_NULL,
     };
     int code = command_parse(command, &context, entries, 0, &argc, &argv, 1, 1);
@@ -255,6 +270,9 @@ int command_run(const struct command *command, int argc, char **argv)
     if (code < 0) {
         order.repo = command_find_repo(&context, argv[1]);
         code = order.repo ? resolve_branch(&order) : EXIT_CODE_NOT_FOUND;
+    }
+    if (code < 0) {
+        code = check_disk(&order);
     }
     if (code < 0) {
         code = order.sha ? resolve_older_sha(&order) : resolve_tip(&order);

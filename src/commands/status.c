@@ -17,6 +17,7 @@ struct health {
     unsigned queued, running;
     int64_t messages_waiting, messages_given_up;
     unsigned trash;   /* workspaces that were set aside and could not be removed */
+    char *shortage;   /* of disk space, in words, or NULL */
     GPtrArray *stale; /* names of sections, not owned */
     GPtrArray *running_jobs;
 };
@@ -82,6 +83,7 @@ static int print_json(const struct health *health)
     json_object_set_new(object, "messages_waiting", json_integer(health->messages_waiting));
     json_object_set_new(object, "messages_given_up", json_integer(health->messages_given_up));
     json_object_set_new(object, "trash", json_integer(health->trash));
+    json_object_set_new(object, "disk", show_json_text(health->shortage));
     json_object_set_new(object, "stale", stale);
     json_t *list = json_array();
     json_array_append_new(list, object);
@@ -108,6 +110,11 @@ static void print_text(const struct health *health)
                " given up (phantom_ci notify list)\n",
                health->messages_waiting, health->messages_given_up);
     }
+    if (health->shortage) {
+        g_autofree char *shortage = text_escape(health->shortage);
+        tty_print(stdout, TTY_YELLOW, shortage);
+        printf("; no job starts till then (phantom_ci gc removes what is old)\n");
+    }
     if (health->trash > 0) {
         printf("warning: %u workspace%s set aside in trash/ of the cache directory could not be "
                "removed "
@@ -124,7 +131,9 @@ static int judge(struct command_context *context, int64_t stale_ms)
     g_autofree char *lock = paths_daemon_lock(&context->paths);
     g_autoptr(GPtrArray) stale = g_ptr_array_new();
     g_autoptr(GPtrArray) running = NULL;
-    struct health health = {.daemon_runs = lock_is_held(lock), .stale = stale};
+    g_autofree char *shortage = command_describe_shortage(context);
+    struct health health = {
+        .daemon_runs = lock_is_held(lock), .stale = stale, .shortage = shortage};
     judge_repos(context, stale_ms, &health);
     health.queued = count_jobs(context, JOB_QUEUED, NULL);
     health.running = count_jobs(context, JOB_RUNNING, &running);
@@ -138,7 +147,7 @@ static int judge(struct command_context *context, int64_t stale_ms)
     } else {
         print_text(&health);
     }
-    return health.daemon_runs && stale->len == 0 ? EXIT_CODE_OK : EXIT_CODE_NEGATIVE;
+    return health.daemon_runs && stale->len == 0 && !shortage ? EXIT_CODE_OK : EXIT_CODE_NEGATIVE;
 }
 
 int command_status(const struct command *command, int argc, char **argv)

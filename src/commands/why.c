@@ -60,6 +60,9 @@ static json_t *decision_to_json(const struct command_context *context,
     json_object_set_new(object, "new_sha", show_json_text(decision->new_sha));
     json_object_set_new(object, "job", show_json_number(decision->job));
     json_object_set_new(object, "detail", show_json_text(decision->detail));
+    bool is_queued = job && job->state == JOB_QUEUED;
+    g_autofree char *wait = is_queued ? command_describe_shortage(context) : NULL;
+    json_object_set_new(object, "waiting", show_json_text(wait));
     json_object_set_new(object, "last_job", job ? show_json_job(job, NULL) : json_null());
     job_free(job);
     return object;
@@ -79,6 +82,23 @@ static GPtrArray *newest_of_each(const GPtrArray *decisions)
     return newest;
 }
 
+/* What keeps queued jobs of the repository from starting. */
+static char *find_wait(const struct command_context *context, const char *name)
+{
+    struct job_filter filter = {.repo = name, .has_state = true, .state = JOB_QUEUED, .limit = 1};
+    g_autoptr(GPtrArray) queued = context->store ? store_jobs(context->store, &filter, NULL) : NULL;
+    return queued && queued->len > 0 ? command_describe_shortage(context) : NULL;
+}
+
+static void print_waiting(const struct command_context *context, const char *name)
+{
+    g_autofree char *wait = find_wait(context, name);
+    if (wait) {
+        g_autofree char *escaped = text_escape(wait);
+        printf("Its queued jobs are %s\n", escaped);
+    }
+}
+
 static void print_all(const struct command_context *context, const char *name,
                       const GPtrArray *newest)
 {
@@ -87,6 +107,7 @@ static void print_all(const struct command_context *context, const char *name,
     if (context->store && store_repo_is_paused(context->store, name, &paused, NULL) && paused) {
         printf("It is paused: no job starts; phantom_ci resume %s\n", name);
     }
+    print_waiting(context, name);
     if (newest->len == 0) {
         puts("Nothing has been decided about it yet.");
     }

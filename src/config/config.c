@@ -6,11 +6,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "config/repo_section.h"
 #include "config/schema.h"
 #include "config/workflow.h"
+
+#define DAY_MS 86400000LL
+#define GIB    (1024LL * 1024 * 1024)
 
 /* What config.toml says beside the defaults of sections. */
 static const struct schema_key runner_keys[] = {
@@ -21,14 +25,18 @@ static const struct schema_key runner_keys[] = {
      .maximum = 3600000},
     {"drain_timeout", SCHEMA_DURATION, offsetof(struct config, drain_timeout_ms), .minimum = 0,
      .maximum = 86400000},
-    {"min_free", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
+    {"keep_jobs_for", SCHEMA_DURATION, offsetof(struct config, keep_jobs_for_ms), .minimum = 0},
+    {"keep_jobs", SCHEMA_UNSIGNED, offsetof(struct config, keep_jobs), .minimum = 0,
+     .maximum = G_MAXINT},
+    {"keep_bytes", SCHEMA_SIZE, offsetof(struct config, keep_bytes), .minimum = 0},
+    {"keep_cache_for", SCHEMA_DURATION, offsetof(struct config, keep_cache_for_ms), .minimum = 0},
+    {"min_free", SCHEMA_SIZE, offsetof(struct config, min_free_bytes), .minimum = 0},
     {"poll_interval", .type = SCHEMA_ANY},
     {"timeout", .type = SCHEMA_ANY},
     {"grace", .type = SCHEMA_ANY},
     {"fetch_timeout", .type = SCHEMA_ANY},
     {"log_cap", .type = SCHEMA_ANY},
     {"defaults", .type = SCHEMA_ANY},
-    {"retention", .type = SCHEMA_ANY},
     {NULL},
 };
 
@@ -160,39 +168,11 @@ static void read_defaults(const struct toml_value *root, const char *file,
     }
 }
 
-/* [retention] is checked like the keys of later versions: its keys and values first. */
-static void read_retention(const struct toml_value *table, const char *file,
-                           struct diagnostics *diagnostics)
-{
-    struct retention {
-        int64_t age_ms, bytes;
-        int count;
-    } dropped;
-    static const struct schema_key keys[] = {
-        {"age", SCHEMA_DURATION, offsetof(struct retention, age_ms), .minimum = 1},
-        {"count", SCHEMA_INTEGER, offsetof(struct retention, count), 1, G_MAXINT},
-        {"bytes", SCHEMA_SIZE, offsetof(struct retention, bytes), .minimum = 1},
-        {NULL},
-    };
-    if (table->type != TOML_TABLE) {
-        diagnostics_add(diagnostics, file, table->line, table->column,
-                        "\"retention\" must be a table, found %s", toml_type_name(table->type));
-        return;
-    }
-    schema_read(keys, table, file, &dropped, diagnostics);
-    diagnostics_add(diagnostics, file, table->key_line, table->key_column,
-                    "\"retention\" is not available in this version of phantom_ci; remove it");
-}
-
 static void read_config_toml(const struct toml_value *root, const char *path, struct config *config,
                              struct repo_config *defaults, struct diagnostics *diagnostics)
 {
     schema_read(runner_keys, root, path, config, diagnostics);
     read_defaults(root, path, defaults, diagnostics);
-    const struct toml_value *retention = toml_find(root, "retention");
-    if (retention) {
-        read_retention(retention, path, diagnostics);
-    }
 }
 
 /* Something at the top of Repo.toml that is no section. */
@@ -242,6 +222,11 @@ static struct config *config_new(void)
     config->max_looks = 16;
     config->look_timeout_ms = 30 * 1000;
     config->drain_timeout_ms = 5 * 1000;
+    config->keep_jobs_for_ms = 90 * DAY_MS;
+    config->keep_jobs = 1000;
+    config->keep_bytes = 10 * GIB;
+    config->keep_cache_for_ms = 7 * DAY_MS;
+    config->min_free_bytes = DISK_MIN_FREE_DEFAULT;
     return config;
 }
 

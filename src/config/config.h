@@ -58,6 +58,12 @@ struct config {
     int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
     /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
     int64_t drain_timeout_ms;
+    /* Retention, see store/retention.h; 0 = for ever, no limit, off. */
+    int64_t keep_jobs_for_ms;  /* after the end of a job, default 90 days */
+    unsigned keep_jobs;        /* newest finished ones of each branch, default 1000 */
+    int64_t keep_bytes;        /* of all logs together, default 10 GiB */
+    int64_t keep_cache_for_ms; /* what no watched branch uses any more, default 7 days */
+    int64_t min_free_bytes;    /* no job starts below; default DISK_MIN_FREE_DEFAULT */
 };
 
 /* NULL when any file has an error (all of them are in `diagnostics`): not a regular file, larger

@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "config/config.h"
 #include "daemon/deliver.h"
+#include "daemon/housekeeping.h"
 #include "daemon/launch.h"
 #include "daemon/look_status.h"
 #include "daemon/record.h"
@@ -48,6 +49,7 @@ struct daemon {
     struct poller *poller;
     struct supervise *supervise;
     struct deliver *deliver;
+    struct housekeeping *housekeeping;
     struct watch *watch;
     struct look_status_file *looks;
     GHashTable *look_states; /* repo -> struct look_status * */
@@ -172,6 +174,7 @@ static void use_config(struct daemon *daemon, struct config *config)
     poller_set_config(daemon->poller, config);
     supervise_set_config(daemon->supervise, config);
     deliver_set_config(daemon->deliver, config);
+    housekeeping_set_config(daemon->housekeeping, config);
     config_free(old);
     open_look_status(daemon);
     daemon->jobs_to_start = true;
@@ -337,7 +340,10 @@ static void handle_signals(struct daemon *daemon)
         if (supervise_count(daemon->supervise) < before) {
             daemon->jobs_to_start = true;
             store_reserve_make(daemon->paths->state, NULL);
+            housekeeping_job_ended(daemon->housekeeping);
         }
+        daemon->jobs_to_start =
+            housekeeping_children(daemon->housekeeping) || daemon->jobs_to_start;
     }
     if (taken.reload && !daemon->draining) {
         daemon->reload_due_ms = clock_monotonic_ms();
@@ -369,7 +375,7 @@ static void do_what_is_due(struct daemon *daemon)
         reload(daemon);
     }
     poller_run(daemon->poller, now_ms);
-    if (daemon->jobs_to_start) {
+    if (housekeeping_run(daemon->housekeeping, now_ms) || daemon->jobs_to_start) {
         daemon->jobs_to_start = false;
         supervise_start_queued(daemon->supervise);
     }
@@ -386,6 +392,7 @@ static int time_to_wait(const struct daemon *daemon)
         due_ms = MIN(due_ms, poller_next_due_ms(daemon->poller, now_ms));
         due_ms = MIN(due_ms, daemon->reload_due_ms);
         due_ms = MIN(due_ms, deliver_next_due_ms(daemon->deliver));
+        due_ms = MIN(due_ms, housekeeping_next_due_ms(daemon->housekeeping));
     }
     if (daemon->watchdog_ms > 0) {
         due_ms = MIN(due_ms, daemon->watchdog_due_ms);
@@ -441,6 +448,7 @@ static void release(struct daemon *daemon)
     poller_free(daemon->poller);
     supervise_free(daemon->supervise);
     deliver_free(daemon->deliver);
+    housekeeping_free(daemon->housekeeping);
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
@@ -478,6 +486,8 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
     daemon.supervise = supervise_new(paths, daemon.store,
                                      options->quiet ? LAUNCH_OUTPUT_QUIET : LAUNCH_OUTPUT_PREFIXED);
     daemon.deliver = deliver_new(paths, daemon.store);
+    daemon.housekeeping = housekeeping_new(paths);
+    supervise_set_gate(daemon.supervise, housekeeping_may_start, daemon.housekeeping);
     use_config(&daemon, config);
     supervise_adopt(daemon.supervise);
     tell_ready(&daemon);

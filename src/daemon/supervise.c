@@ -46,6 +46,8 @@ struct supervise {
     struct store *store;
     const struct config *config;
     enum launch_output output;
+    supervise_gate gate; /* or NULL */
+    void *gate_data;
     GHashTable *jobs;           /* &id -> struct running_job * */
     GHashTable *start_failures; /* &id -> struct start_failure * */
     bool has_news;              /* a job ended */
@@ -86,6 +88,12 @@ void supervise_free(struct supervise *supervise)
 void supervise_set_config(struct supervise *supervise, const struct config *config)
 {
     supervise->config = config;
+}
+
+void supervise_set_gate(struct supervise *supervise, supervise_gate gate, void *data)
+{
+    supervise->gate = gate;
+    supervise->gate_data = data;
 }
 
 unsigned supervise_count(const struct supervise *supervise)
@@ -327,6 +335,9 @@ void supervise_start_queued(struct supervise *supervise)
     }
     g_autoptr(GArray) running = list_running(supervise);
     g_autoptr(GArray) picked = queue_pick(queued, running, supervise->config->max_jobs);
+    if (supervise->gate && !supervise->gate(supervise->gate_data, picked->len)) {
+        return;
+    }
     for (unsigned i = 0; i < picked->len; i++) {
         int64_t id = g_array_index(picked, int64_t, i);
         if (!g_hash_table_contains(supervise->jobs, &id)) {

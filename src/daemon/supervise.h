@@ -29,6 +29,11 @@ void supervise_free(struct supervise *supervise);
 /* `config` must live until the next call. */
 void supervise_set_config(struct supervise *supervise, const struct config *config);
 
+/* Asked before `count` jobs are started (also when there are none): false = not now, the caller of
+ * supervise_start_queued() tries again later. */
+typedef bool (*supervise_gate)(void *data, unsigned count);
+void supervise_set_gate(struct supervise *supervise, supervise_gate gate, void *data);
+
 /* Takes the jobs that the store calls running: those alive are watched, the dead are reconciled. */
 void supervise_adopt(struct supervise *supervise);
 

@@ -17,7 +17,7 @@
 #include "git/throwaway_git.h"
 #include "git/trash.h"
 
-enum { MAX_STAMP = 4096 };
+enum { MAX_STAMP = 4096, OPEN_ATTEMPTS = 10 };
 
 struct checkout {
     char *cache;
@@ -26,6 +26,28 @@ struct checkout {
         *stamp; /* cache/checkouts/<section>/<branch>; stamp: of the .gitattributes */
     int lock_fd;
 };
+
+/* Makes the directories and takes the lock. cache_prune() may remove an unused directory in
+ * between: then once more. */
+static int take_lock(const struct checkout *checkout, const char *above, GError **error)
+{
+    g_autofree char *lock = g_build_filename(checkout->directory, "lock", NULL);
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(GError) local = NULL;
+        int fd = -1;
+        if (file_ensure_private_directory(above, &local) &&
+            file_ensure_private_directory(checkout->directory, &local)) {
+            fd = lock_take(lock, LOCK_EXCLUSIVE, &local);
+        }
+        if (fd < 0 && error_has_code(local, ERROR_NOT_FOUND) && attempt < OPEN_ATTEMPTS) {
+            continue;
+        }
+        if (local) {
+            g_propagate_error(error, g_steal_pointer(&local));
+        }
+        return fd;
+    }
+}
 
 /* What failed decides what can mend it. */
 enum trouble {
@@ -61,11 +83,7 @@ struct checkout *checkout_open(const char *cache_directory, const char *section,
         g_build_filename(checkout->cache, "checkouts", section_name, branch_name, NULL);
     checkout->index = g_build_filename(checkout->directory, "index", NULL);
     checkout->stamp = g_build_filename(checkout->directory, "attributes", NULL);
-    g_autofree char *lock = g_build_filename(checkout->directory, "lock", NULL);
-    if (file_ensure_private_directory(above, error) &&
-        file_ensure_private_directory(checkout->directory, error)) {
-        checkout->lock_fd = lock_take(lock, LOCK_EXCLUSIVE, error);
-    }
+    checkout->lock_fd = take_lock(checkout, above, error);
     if (checkout->lock_fd >= 0) {
         return checkout;
     }

@@ -247,7 +247,7 @@ static bool make_if_absent(struct mirror *mirror, GError **error)
 }
 
 /* "<last component of the URL>-<hash of URL and key>": readable, and no two remotes meet. */
-static char *stem_for(const char *cache, const struct git_remote *remote)
+char *mirror_stem(const char *cache, const struct git_remote *remote)
 {
     g_autofree char *trimmed = g_strdup(remote->url);
     for (size_t length = strlen(trimmed); length > 0 && trimmed[length - 1] == '/'; length--) {
@@ -281,7 +281,7 @@ struct mirror *mirror_open(const char *cache_directory, const struct git_remote 
     }
     struct mirror *mirror = g_new0(struct mirror, 1);
     mirror->cache = g_strdup(cache_directory);
-    mirror->stem = stem_for(cache_directory, remote);
+    mirror->stem = mirror_stem(cache_directory, remote);
     mirror->git_dir = g_strconcat(mirror->stem, ".git", NULL);
     mirror->url = g_strdup(remote->url);
     mirror->ssh_key_path = g_strdup(remote->ssh_key_path);

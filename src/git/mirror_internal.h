@@ -23,6 +23,9 @@ struct mirror {
     char *branch, *keep_ref; /* of the last mirror_fetch() */
 };
 
+/* cache/mirrors/<name>-<hash>; free with g_free(). */
+char *mirror_stem(const char *cache, const struct git_remote *remote);
+
 /* Runs git on the mirror with the local environment. A failure of git is ERROR_SYSTEM. `out` as in
  * git_run(). */
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,

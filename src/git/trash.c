@@ -12,6 +12,12 @@
 #include "base/file.h"
 #include "git/url.h"
 
+char *trash_name(const char *name)
+{
+    return g_strdup_printf("%.100s-%" G_GINT64_FORMAT "-%08x", name, clock_now_ms(),
+                           g_random_int());
+}
+
 bool trash_set_aside(const char *cache_directory, const char *path, GError **error)
 {
     g_autofree char *trash = g_build_filename(cache_directory, "trash", NULL);
@@ -27,8 +33,7 @@ bool trash_set_aside(const char *cache_directory, const char *path, GError **err
         chmod(path, S_IRWXU);
     }
     g_autofree char *base = g_path_get_basename(path);
-    g_autofree char *name =
-        g_strdup_printf("%.100s-%" G_GINT64_FORMAT "-%08x", base, clock_now_ms(), g_random_int());
+    g_autofree char *name = trash_name(base);
     g_autofree char *target = g_build_filename(trash, name, NULL);
     if (rename(path, target) != 0) {
         return error_set_errno(error, GIT_ERROR, errno, "can't move %s to %s", path, target);

@@ -5,6 +5,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
+/* A name that is new in the trash, for something called `name`. Free with g_free(). */
+char *trash_name(const char *name);
+
 /* Renames `path` into cache_directory/trash/ under a new name. An absent path is success. */
 bool trash_set_aside(const char *cache_directory, const char *path, GError **error);
 

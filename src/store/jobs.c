@@ -67,9 +67,17 @@ static bool read_one(struct store *store, GError **error, sqlite3_stmt *statemen
     return good;
 }
 
-static bool not_found(int64_t id, GError **error)
+/* Numbers are never given twice, so one that this database has come to was a job's. */
+static bool not_found(struct store *store, int64_t id, GError **error)
 {
-    g_set_error(error, STORE_ERROR, ERROR_NOT_FOUND, "there is no job %" G_GINT64_FORMAT, id);
+    sqlite3_stmt *statement = store_prepare(
+        store, NULL, "SELECT 1 FROM sqlite_sequence WHERE name = 'job' AND seq >= ?", "i", id);
+    bool existed = statement && id > 0 && store_step(store, NULL, statement) == 1;
+    if (existed) {
+        sqlite3_reset(statement);
+    }
+    g_set_error(error, STORE_ERROR, ERROR_NOT_FOUND, "there is no job %" G_GINT64_FORMAT "%s", id,
+                existed ? " any more: it was removed by retention (keep_jobs_for, keep_jobs)" : "");
     return false;
 }
 
@@ -81,7 +89,7 @@ struct job *store_job_get(struct store *store, int64_t id, GError **error)
             store_prepare(store, error, "SELECT " JOB_COLUMNS " FROM job WHERE id = ?", "i", id),
             &job) &&
         !job) {
-        not_found(id, error);
+        not_found(store, id, error);
     }
     return job;
 }

@@ -12,6 +12,11 @@ static void test_absent(void)
     g_assert_cmpuint(config->max_looks, ==, 16);
     g_assert_cmpint(config->look_timeout_ms, ==, 30000);
     g_assert_cmpint(config->drain_timeout_ms, ==, 5000);
+    g_assert_cmpint(config->keep_jobs_for_ms, ==, 90 * 86400000LL);
+    g_assert_cmpuint(config->keep_jobs, ==, 1000);
+    g_assert_cmpint(config->keep_bytes, ==, 10LL << 30);
+    g_assert_cmpint(config->keep_cache_for_ms, ==, 7 * 86400000LL);
+    g_assert_cmpint(config->min_free_bytes, ==, -1);
     config_free(config);
     struct diagnostics *diagnostics = diagnostics_new();
     config_free(config_load("/nonexistent/phantom_ci", diagnostics));
@@ -69,19 +74,19 @@ static void test_mistakes(void)
         {"log_cap = '1K'\n",
          "config.toml:1:11: \"log_cap\" must be at least 64.0 KiB, found \"1K\"\n"},
         {"target_branch = 'x'\n", "config.toml:1:1: unknown key \"target_branch\"\n"},
-        {"min_free = '1G'\n", "config.toml:1:1: \"min_free\" is not available in this version of "
-                              "phantom_ci; remove the line\n"},
+        {"min_free = '1G'\nkeep_jobs_for = '0s'\nkeep_jobs = 0\nkeep_bytes = 0\n"
+         "keep_cache_for = '1d'\n",
+         ""},
+        {"keep_jobs = -1\nkeep_bytes = -1\nmin_free = -1\nkeep_jobs_for = 90\n",
+         "config.toml:1:13: \"keep_jobs\" must be from 0 to 2147483647, found -1\n"
+         "config.toml:2:14: \"keep_bytes\" must be at least 0 B, found -1\n"
+         "config.toml:3:12: \"min_free\" must be at least 0 B, found -1\n"
+         "config.toml:4:17: \"keep_jobs_for\" must be a duration such as \"90s\", found an "
+         "integer\n"},
+        {"keep_job = 1\n", "config.toml:1:1: unknown key \"keep_job\", did you mean "
+                           "\"keep_jobs\"?\n"},
         {"min_free = true\n",
          "config.toml:1:12: \"min_free\" must be a size such as \"64M\", found true or false\n"},
-        {"[retention]\nage = '90d'\ncount = 5\nbytes = '1G'\n",
-         "config.toml:1:2: \"retention\" is not available in this version of phantom_ci; remove "
-         "it\n"},
-        {"[retention]\nage = 90\ncounts = 1\n",
-         "config.toml:1:2: \"retention\" is not available in this version of phantom_ci; remove "
-         "it\n"
-         "config.toml:2:7: \"age\" must be a duration such as \"90s\", found an integer\n"
-         "config.toml:3:1: unknown key \"counts\", did you mean \"count\"?\n"},
-        {"retention = 1\n", "config.toml:1:13: \"retention\" must be a table, found an integer\n"},
         {"defaults = 1\n", "config.toml:1:12: \"defaults\" must be a table, found an integer\n"},
         {"[defaults]\npath = '/x'\ntarget_branch = []\npriorty = 1\nsandbox = 'strict'\n",
          "config.toml:2:1: \"path\" belongs into a section of Repo.toml, it can't be a default\n"
