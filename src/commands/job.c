@@ -122,7 +122,9 @@ static int show(struct command_context *context, int64_t id)
         json_t *list = json_array();
         g_autofree char *dropped = find_dropped_log(context, job);
         json_t *object = show_json_job(job, steps);
-        json_object_set_new(object, "log_removed", show_json_text(dropped));
+        if (dropped) {
+            json_object_set_new(object, "log_removed", show_json_text(dropped));
+        }
         json_array_append_new(list, object);
         show_json_print(list);
     } else {

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 COMMANDS = ["add", "remove", "repo", "jobs", "job", "logs", "run", "retry", "cancel", "poll", "why", "status", "pause",
-            "resume", "check", "version"]
+            "resume", "check", "gc", "version"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

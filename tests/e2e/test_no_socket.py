@@ -44,7 +44,7 @@ def test_no_command_makes_a_socket_call(phantom, repo):
     phantom.cli("run", "app", check=0)
     trace = phantom.directory / "trace"
     commands = [["help"], ["version"], ["repo"], ["repo", "--json"], ["jobs"], ["jobs", "--json"], ["job", "1"],
-                ["logs"], ["logs", "1"], ["why", "app"], ["status"], ["check"], ["poll", "app"], ["pause", "app"],
+                ["logs"], ["logs", "1"], ["why", "app"], ["status"], ["check"], ["gc"], ["poll", "app"], ["pause", "app"],
                 ["resume", "app"], ["retry", "1"], ["cancel", "2"], ["run", "app"], ["run", "app", "--detach"],
                 ["add", repo.url, "main", "--name", "second"], ["remove", "second"]]
     for command in commands:
