@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from env.gitrepo import workflow
+
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -263,11 +265,11 @@ def test_gc_disturbs_no_running_job_and_no_reader_of_its_log(phantom, watched):
     watched.git("checkout", "-q", "-B", "feature")
     phantom.watch(watched, name="features", branch="feature*")
     phantom.start("--quiet")
-    watched.workflow(
+    phantom.wait_until(lambda: phantom.repo("features")["last_ok"], what="the first look")
+    steps = workflow(
         f"sh -c 'for i in 1 2 3; do echo line $i; until rm {gate} 2>/dev/null; do sleep 0.02; done; done; "
-        "git -c safe.directory=* log -1 --format=%s; ls file'", branch="feature")
-    watched.commit({"file": "x"}, subject="the file")
-    sha = watched.push("feature")
+        "git -c safe.directory=* log -1 --format=%s; ls file'")
+    sha = watched.commit_and_push({"workflow/feature.toml": steps, "file": "x"}, "the file", "feature")
     running = phantom.wait_job(sha=sha, state="running")
     reader = subprocess.Popen(phantom.command("logs", "-f", running["id"]), env=phantom.env,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=phantom.home)
