@@ -600,7 +600,7 @@ def test_kill_9_in_the_middle_leaves_no_half_answer_that_would_be_taken_for_one(
 @pytest.mark.parametrize("data", [
     b"GET / HTTP/1.1\r\n\r\n", b"\0" * 8, b"\xff" * 100, message(3, b""), message(9, b"x"), message(CANCEL, b"a b"),
     message(CANCEL, b"a", b"b"), message(REQUEST, b"1"), message(REQUEST, *[b""] * 6), request(1, "http://h/")[:-1],
-    b"\x01", (2**20 + 1).to_bytes(4, "little") + REQUEST.to_bytes(4, "little"), os.urandom(5000)])
+    b"\x01", (2**20 + 1).to_bytes(4, "little") + REQUEST.to_bytes(4, "little"), random.Random(1).randbytes(5000)], ids=lambda data: f"{len(data)}-{data[:4].hex()}")
 def test_garbage_on_the_input_ends_it_with_an_error_and_no_crash(start, data):
     net = start()
     net.write(data)
