@@ -688,18 +688,18 @@ def test_secrets_are_in_no_error_no_argument_and_no_environment(start, receiver,
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc/PID/mem")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a process that is not dumpable")
-def test_after_an_answer_the_memory_holds_no_secret_of_the_request(start, receiver):
-    net = start()
-    if sanitized():
-        pytest.skip("the sanitizers keep freed memory in quarantine")
-    receiver.script(replies.hang(), replies.ok())
-    net.send(1, receiver.url("/hook?k=canaryurl" + "q" * 20), headers=b"X-Key: canaryheader" + b"h" * 20,
-             body=b"canarybody" + b"b" * 20, timeout_ms=1500)
-    receiver.wait_requests(1)
-    assert memory_holds(net.pid, b"canaryurl" + b"q" * 20), "while it is under way it is there, so the search works"
+@pytest.mark.parametrize("tls", [False, True])
+def test_after_an_answer_the_memory_holds_no_secret_of_the_request(start, make_receiver, tls):
+    server = make_receiver(tls=tls)
+    net = start(env={"SSL_CERT_FILE": server.ca})
+    url, header, body = b"canaryurl" + b"q" * 20, b"canaryheader" + b"h" * 20, b"canarybody" + b"b" * 20
+    server.script(replies.hang(), replies.ok())
+    net.send(1, server.url("/hook?k=" + url.decode()), headers=b"X-Key: " + header, body=body, timeout_ms=1500)
+    server.wait_requests(1)
+    assert memory_holds(net.pid, url), "while it is under way it is there, so the search works"
     assert net.answer(1).outcome == "timeout"
-    net.ask(receiver.url("/hook"))
-    for secret in (b"canaryurl" + b"q" * 20, b"canaryheader" + b"h" * 20, b"canarybody" + b"b" * 20):
+    assert net.ask(server.url("/hook")).status == 200
+    for secret in (url, header, body):
         assert not memory_holds(net.pid, secret), secret
 
 
@@ -720,6 +720,8 @@ def memory_holds(pid, needle):
             if "w" not in words[1] or words[-1] in ("[vvar]", "[vsyscall]"):
                 continue
             begin, end = (int(word, 16) for word in words[0].split("-"))
+            if end - begin > 1 << 28:
+                continue  # the shadow of a sanitizer
             memory.seek(begin)
             try:
                 if needle in memory.read(end - begin):

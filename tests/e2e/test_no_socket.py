@@ -82,10 +82,23 @@ def test_the_daemon_and_its_jobs_make_no_socket_call_but_to_the_service_manager(
         assert "AF_UNIX, SOCK_DGRAM" in line or ("sendto(" in line and "/notify" in line), line
 
 
+NETWORK_LIBRARIES = ("curl", "ssl", "crypto", "gnutls", "gio", "git2", "nghttp", "resolv")
+
+
+def libraries_of(phantom, program):
+    path = os.path.join(os.path.dirname(phantom.command()[0]), program)
+    return subprocess.run(["ldd", path], check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
 @pytest.mark.parametrize("program", ["phantom_ci", "phantom_ci-job"])
 def test_no_network_library_is_linked(phantom, program):
-    path = os.path.join(os.path.dirname(phantom.command()[0]), program)
-    out = subprocess.run(["ldd", path], check=True, stdout=subprocess.PIPE).stdout.decode()
+    out = libraries_of(phantom, program)
     assert "libglib" in out
-    for name in ("curl", "ssl", "crypto", "gnutls", "gio", "git2", "nghttp", "resolv"):
+    for name in NETWORK_LIBRARIES:
         assert f"lib{name}" not in out, out
+
+
+def test_phantom_ci_net_alone_links_them(phantom):
+    out = libraries_of(phantom, "phantom_ci-net")
+    assert "libcurl" in out and "libglib" in out
+    assert "libsqlite" not in out and "libgio" not in out, "and it knows nothing of the store"
