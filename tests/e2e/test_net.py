@@ -1,6 +1,7 @@
 """phantom_ci-net over its pipes, against a server that answers as a script says."""
 import email.utils
 import os
+import random
 import resource
 import signal
 import socket
