@@ -8,6 +8,7 @@ int command_add(const struct command *command, int argc, char **argv);
 int command_cancel(const struct command *command, int argc, char **argv);
 int command_check(const struct command *command, int argc, char **argv);
 int command_gc(const struct command *command, int argc, char **argv);
+int command_doctor(const struct command *command, int argc, char **argv);
 int command_job(const struct command *command, int argc, char **argv);
 int command_jobs(const struct command *command, int argc, char **argv);
 int command_logs(const struct command *command, int argc, char **argv);

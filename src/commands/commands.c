@@ -60,6 +60,14 @@ const struct command commands[] = {
      command_gc},
     {"check", "[FILE...]", "check the configuration, or the files named",
      "A file called neither Repo.toml nor config.toml is checked as a workflow.", command_check},
+    {"doctor", "[--json] [--offline] [--timeout DURATION] [NAME...]",
+     "look for everything that may be wrong, and say how to mend it",
+     "One line each: versions, clock, disk, limits, directories, configuration, database, daemon, "
+     "service, "
+     "sandbox, remotes (of the sections NAME alone, when named) with their keys and branches.\nIt "
+     "changes "
+     "nothing and asks nothing. Exit code 1 when a line says FAIL.",
+     command_doctor},
     {"version", "", "print the version", NULL, command_version},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -54,4 +54,8 @@ bool git_run(const char *const *arguments, const char *const *environment,
  */
 char *git_explain_failure(const char *stderr_text, const struct git_remote *remote);
 
+/* Takes a message that ends in such a line apart: what happened, and what to do about it (NULL when
+ * it holds no hint of ours). Free both with g_free(). */
+void git_explain_split(const char *message, char **what, char **mend);
+
 #endif

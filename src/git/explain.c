@@ -196,6 +196,43 @@ static char *explain_unknown_key(const char *text, const struct git_remote *remo
         unknown ? "not known" : "not trusted", command ? command : "connect to it once with ssh");
 }
 
+/* Where the words of explain_changed_key() and explain_unknown_key() turn to the mend. */
+static const char *const turns[] = {". If its operator says that this is right: ",
+                                    "; compare its fingerprint with the operator's, then: "};
+
+static const char *find_turn(const char *message, const char **mend)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(turns); i++) {
+        const char *turn = strstr(message, turns[i]);
+        if (turn) {
+            *mend = turn + 2;
+            return turn;
+        }
+    }
+    return NULL;
+}
+
+void git_explain_split(const char *message, char **what, char **mend)
+{
+    const char *words = NULL;
+    const char *turn = find_turn(message, &words);
+    if (turn) {
+        *what = g_strndup(message, (gsize)(turn - message));
+        *mend = g_strdup(words);
+        return;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(causes); i++) {
+        g_autofree char *hint = g_strdup_printf(" (%s)", causes[i].hint);
+        if (g_str_has_suffix(message, hint)) {
+            *what = g_strndup(message, strlen(message) - strlen(hint));
+            *mend = g_strdup(causes[i].hint);
+            return;
+        }
+    }
+    *what = g_strdup(message);
+    *mend = NULL;
+}
+
 static const struct cause *find_cause(char **lines, const char **line)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(causes); i++) {

@@ -207,30 +207,69 @@ char *hostkey_offered(const struct url *url, int timeout_ms, GError **error)
     return offered;
 }
 
-bool hostkey_is_known(const struct url *url, bool *known, GError **error)
+/* As known_hosts has it; free with g_free(). */
+static char *known_name(const struct target *target)
+{
+    if (target->alias) {
+        return g_strdup(target->alias);
+    }
+    return strcmp(target->port, "22") == 0 ? g_strdup(target->host)
+                                           : g_strdup_printf("[%s]:%s", target->host, target->port);
+}
+
+/* "# Host NAME found: line 3" and "NAME ED25519 SHA256:... comment" lines; a name may be hashed. */
+static void append_fingerprints(GString *out, const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        g_auto(GStrv) words = g_strsplit(*line, " ", 4);
+        if (**line != '#' && g_strv_length(words) >= 3) {
+            g_autofree char *type = text_escape(words[1]);
+            g_autofree char *fingerprint = text_escape(words[2]);
+            g_string_append_printf(out, "%s%s %s", out->len > 0 ? "\n" : "", type, fingerprint);
+        }
+    }
+}
+
+/* Asks `ssh-keygen OPTIONS -F` of each file of known hosts. Of those that have the host, the
+ * fingerprints are appended to `out` when it is not NULL. */
+static bool search(const struct url *url, bool *known, GString *out, GError **error)
 {
     *known = false;
     struct target target;
     if (!resolve(url, &target, error)) {
         return false;
     }
-    g_autofree char *name = target.alias ? g_strdup(target.alias)
-                            : strcmp(target.port, "22") == 0
-                                ? g_strdup(target.host)
-                                : g_strdup_printf("[%s]:%s", target.host, target.port);
+    g_autofree char *name = known_name(&target);
     bool ok = true;
-    for (char **file = target.files; ok && !*known && *file; file++) {
+    for (char **file = target.files; ok && (out || !*known) && *file; file++) {
         if (!g_file_test(*file, G_FILE_TEST_EXISTS)) {
             continue;
         }
-        const char *argv[] = {"ssh-keygen", "-F", name, "-f", *file, NULL};
+        const char *argv[] = {"ssh-keygen", "-F", name, "-f", *file, out ? "-l" : NULL, NULL};
         struct spawn_result result = {0};
         ok = run(argv, LOCAL_TIMEOUT_MS, &result, error);
-        *known = ok && WIFEXITED(result.wait_status) && WEXITSTATUS(result.wait_status) == 0;
+        bool here = ok && WIFEXITED(result.wait_status) && WEXITSTATUS(result.wait_status) == 0;
+        *known = *known || here;
+        if (here && out) {
+            append_fingerprints(out, result.out);
+        }
         spawn_result_clear(&result);
     }
     target_clear(&target);
     return ok;
+}
+
+bool hostkey_is_known(const struct url *url, bool *known, GError **error)
+{
+    return search(url, known, NULL, error);
+}
+
+char *hostkey_known(const struct url *url, GError **error)
+{
+    bool known = false;
+    g_autoptr(GString) out = g_string_new(NULL);
+    return search(url, &known, out, error) ? g_strdup(out->str) : NULL;
 }
 
 /* Through ssh itself, so that aliases, ports and the file of the user's configuration are the right

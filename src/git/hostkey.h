@@ -14,6 +14,10 @@ char *hostkey_offered(const struct url *url, int timeout_ms, GError **error);
 /* Whether known_hosts has any key of the host (ssh-keygen -F). */
 bool hostkey_is_known(const struct url *url, bool *known, GError **error);
 
+/* The keys that known_hosts has of the host, "ED25519 SHA256:..." lines (ssh-keygen -l -F); "" when
+ * it has none. NULL on failure. Free with g_free(). */
+char *hostkey_known(const struct url *url, GError **error);
+
 /* The command that a person runs after having compared the fingerprints. Free with g_free(). */
 char *hostkey_accept_command(const struct url *url);
 

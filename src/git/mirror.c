@@ -267,6 +267,12 @@ char *mirror_stem(const char *cache, const struct git_remote *remote)
     return g_strdup_printf("%s/mirrors/%s-%.16s", cache, component, hash);
 }
 
+char *mirror_path(const char *cache_directory, const struct git_remote *remote)
+{
+    g_autofree char *stem = stem_for(cache_directory, remote);
+    return g_strconcat(stem, ".git", NULL);
+}
+
 struct mirror *mirror_open(const char *cache_directory, const struct git_remote *remote,
                            const struct git_limits *limits, GError **error)
 {

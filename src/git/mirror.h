@@ -26,6 +26,10 @@ struct mirror *mirror_open(const char *cache_directory, const struct git_remote 
 void mirror_close(struct mirror *mirror);
 const char *mirror_git_dir(const struct mirror *mirror);
 
+/* Where the mirror of a remote is, or would be: a name alone, nothing is opened. Free with
+ * g_free(). */
+char *mirror_path(const char *cache_directory, const struct git_remote *remote);
+
 /* Makes `sha` present and keeps it from being collected under refs/phantom_ci/<keep_ref, encoded>.
  * Transfers nothing when it is there. Asks for the SHA itself, and where the server refuses, for
  * refs/heads/<branch>. ERROR_NOT_FOUND when the remote no longer has the commit; ERROR_REMOTE,

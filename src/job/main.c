@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "job/guard.h"
 #include "job/worker.h"
+#include "phantom_ci_config.h"
 
 enum { LOCK_FD = 3, SECTION_MAX_BYTES = 8 * 1024 * 1024 };
 
@@ -73,6 +74,10 @@ int main(int argc, char **argv)
     struct worker_options options = {.job = 0};
     g_autoptr(GError) error = NULL;
     signal(SIGPIPE, SIG_IGN);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("phantom_ci-job " PHANTOM_CI_VERSION);
+        return EXIT_CODE_OK;
+    }
     if (!parse_arguments(argc, argv, &options, &error)) {
         fprintf(stderr, "phantom_ci-job: %s\n", error->message);
         return EXIT_CODE_USAGE;

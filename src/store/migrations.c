@@ -120,6 +120,12 @@ bool store_check_identity(struct store *store, GError **error)
     return check_version(store, store_schema_version(), &version, error);
 }
 
+bool store_schema(struct store *store, int64_t *found, int64_t *known, GError **error)
+{
+    *known = (int64_t)store_schema_version();
+    return check_version(store, store_schema_version(), found, error);
+}
+
 static bool run(struct store *store, const char *sql, GError **error)
 {
     return sqlite3_exec(store->database, sql, NULL, NULL, NULL) == SQLITE_OK ||

@@ -14,7 +14,7 @@
 /* One page of the smallest size; SQLite takes a file of a single byte for an empty one. */
 enum { SMALLEST_DATABASE = 512 };
 
-enum { BUSY_LIMIT_MS = 30000, BUSY_PAUSE_MAX_MS = 20 };
+enum { BUSY_LIMIT_MS = 30000, READER_BUSY_LIMIT_MS = 3000, BUSY_PAUSE_MAX_MS = 20 };
 
 /* Asked by SQLite before each new try for a lock; random pauses, so that waiting processes spread
  * out. */
@@ -248,6 +248,15 @@ static void finalize(void *statement)
     sqlite3_finalize(statement);
 }
 
+static struct store *store_new(const char *path, int busy_limit_ms)
+{
+    struct store *store = g_new0(struct store, 1);
+    store->path = g_strdup(path);
+    store->busy_limit_ms = busy_limit_ms;
+    store->statements = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, finalize);
+    return store;
+}
+
 struct store *store_open(const char *path, GError **error)
 {
     int fault = fault_point("store.open");
@@ -259,11 +268,54 @@ struct store *store_open(const char *path, GError **error)
     if (!resolved || !inspect(resolved, error) || !create_if_absent(resolved, error)) {
         return NULL;
     }
-    struct store *store = g_new0(struct store, 1);
-    store->path = g_strdup(path);
-    store->busy_limit_ms = BUSY_LIMIT_MS;
-    store->statements = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, finalize);
+    struct store *store = store_new(path, BUSY_LIMIT_MS);
     if (!open_database(store, resolved, error)) {
+        store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+static bool has_companion(const char *path, const char *suffix)
+{
+    g_autofree char *companion = g_strconcat(path, suffix, NULL);
+    return access(companion, F_OK) == 0;
+}
+
+/* Without a log nobody has it open, and SQLite would make one, and its index, just to read. */
+static bool open_to_read(struct store *store, const char *path, GError **error)
+{
+    bool is_at_rest = !has_companion(path, "-wal");
+    if (!is_at_rest && !has_companion(path, "-shm")) {
+        g_set_error(error, STORE_ERROR, ERROR_BUSY,
+                    "%s has a log without its index, as a copy has: the next start of the daemon "
+                    "takes it in",
+                    path);
+        return false;
+    }
+    g_autofree char *escaped = g_uri_escape_string(path, "/", FALSE);
+    g_autofree char *uri = g_strconcat("file:", escaped, is_at_rest ? "?immutable=1" : "", NULL);
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
+    if (sqlite3_open_v2(uri, &store->database, flags, NULL) != SQLITE_OK) {
+        return store_fail(store, error, "open the database");
+    }
+    keep_log_on_close(store, true);
+    return configure(store, error) && store_check_identity(store, error);
+}
+
+struct store *store_open_to_read(const char *path, GError **error)
+{
+    g_autofree char *resolved = resolve_directory(path, error);
+    if (!resolved || !inspect(resolved, error)) {
+        return NULL;
+    }
+    if (access(resolved, F_OK) < 0) {
+        error_set_errno(error, STORE_ERROR, errno, "cannot open the database %s", path);
+        return NULL;
+    }
+    struct store *store = store_new(path, READER_BUSY_LIMIT_MS);
+    if (!open_to_read(store, resolved, error)) {
         store_close(store);
         return NULL;
     }

@@ -25,6 +25,11 @@ struct store;
 /* Opens or creates the database (0600) and brings its schema up to date in one transaction. A
  * database made by a newer version is ERROR_INVALID and stays untouched. */
 struct store *store_open(const char *path, GError **error);
+/* Opens an existing database and changes nothing at all: no schema is brought up to date, no file
+ * made or removed. An older schema is accepted: see store_schema(). A database that nobody had open
+ * is read without locks; a reader that finds it damaged opens it once more before believing that.
+ * ERROR_NOT_FOUND when there is none. */
+struct store *store_open_to_read(const char *path, GError **error);
 void store_close(struct store *store);
 
 bool store_begin(struct store *store, GError **error);
@@ -33,6 +38,15 @@ void store_rollback(struct store *store); /* no-op outside a transaction */
 
 /* PRAGMA quick_check; ERROR_INVALID with the first finding. */
 bool store_check(struct store *store, GError **error);
+
+/* The same, given up after `timeout_ms` with ERROR_LIMIT. */
+bool store_check_within(struct store *store, int timeout_ms, GError **error);
+
+/* The number of the database's schema, and of the one that this version works with. */
+bool store_schema(struct store *store, int64_t *found, int64_t *known, GError **error);
+
+/* The latest time that any row of jobs, steps, branches and decisions tells; 0 = none. */
+bool store_newest_ms(struct store *store, int64_t *newest_ms, GError **error);
 
 /* ------------------------------------------------------------------ jobs */
 

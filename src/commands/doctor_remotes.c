@@ -1,0 +1,395 @@
+/*
+ * The remotes: each is looked at as the daemon looks, many at once, each with a time limit, all
+ * within the time of the visit.
+ */
+#include "commands/doctor_remotes.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "git/hostkey.h"
+#include "git/look.h"
+#include "git/mirror.h"
+#include "poll/remote.h"
+
+enum { LOOKS_AT_ONCE = 16, BRANCHES_SHOWN = 3 };
+
+struct visit {
+    const struct remote *remote;
+    struct git_look *look; /* or NULL: not begun, or over */
+    bool begun;
+    int64_t begun_ms, took_ms;
+    GHashTable *branches; /* what it has of what is asked for; NULL = see `error` */
+    GError *error;        /* neither: it was not looked at */
+};
+
+static void visit_free(void *data)
+{
+    struct visit *visit = data;
+    git_look_free(visit->look);
+    g_clear_pointer(&visit->branches, g_hash_table_unref);
+    g_clear_error(&visit->error);
+    g_free(visit);
+}
+
+static const struct repo_config *section_of(const struct remote *remote, unsigned i)
+{
+    return g_ptr_array_index(remote->sections, i);
+}
+
+/* ------------------------------------------------------------ look at all */
+
+static void begin(struct doctor *doctor, struct visit *visit)
+{
+    const struct git_remote remote = {visit->remote->url, visit->remote->ssh_key_path};
+    doctor_look_at(doctor, visit->remote->url);
+    visit->begun = true;
+    visit->begun_ms = clock_monotonic_ms();
+    visit->look =
+        git_look_start(&remote, (const char *const *)visit->remote->patterns, &visit->error);
+}
+
+static void end(struct visit *visit)
+{
+    visit->took_ms = clock_monotonic_ms() - visit->begun_ms;
+    visit->branches = git_look_finish(visit->look, &visit->error);
+    g_clear_pointer(&visit->look, git_look_free);
+}
+
+static int64_t deadline_of(const struct doctor *doctor, const struct visit *visit)
+{
+    return MIN(visit->begun_ms + doctor->context->config->look_timeout_ms, doctor->end_ms);
+}
+
+/* Waits until one of the looks has something to read or is at its end. */
+static void wait_for_looks(const struct doctor *doctor, const GPtrArray *visits)
+{
+    struct pollfd items[2 * LOOKS_AT_ONCE];
+    unsigned count = 0;
+    int64_t until_ms = doctor->end_ms;
+    for (unsigned i = 0; i < visits->len && count < G_N_ELEMENTS(items); i++) {
+        const struct visit *visit = g_ptr_array_index(visits, i);
+        if (visit->look) {
+            int fds[2];
+            git_look_fds(visit->look, fds);
+            items[count++] = (struct pollfd){.fd = fds[0], .events = POLLIN};
+            items[count++] = (struct pollfd){.fd = fds[1], .events = POLLIN};
+            until_ms = MIN(until_ms, deadline_of(doctor, visit));
+        }
+    }
+    poll(items, count, (int)CLAMP(until_ms - clock_monotonic_ms(), 0, 60000));
+}
+
+static void attend(const struct doctor *doctor, struct visit *visit)
+{
+    if (!git_look_read(visit->look)) {
+        end(visit);
+    } else if (clock_monotonic_ms() >= deadline_of(doctor, visit)) {
+        git_look_kill(visit->look);
+        end(visit);
+    }
+}
+
+static void look_at_all(struct doctor *doctor, const GPtrArray *visits)
+{
+    unsigned at_once = MIN(doctor->context->config->max_looks, LOOKS_AT_ONCE);
+    for (;;) {
+        unsigned under_way = 0;
+        for (unsigned i = 0; i < visits->len; i++) {
+            struct visit *visit = g_ptr_array_index(visits, i);
+            if (visit->look) {
+                attend(doctor, visit);
+            }
+            under_way += visit->look ? 1 : 0;
+        }
+        for (unsigned i = 0; i < visits->len && under_way < at_once; i++) {
+            struct visit *visit = g_ptr_array_index(visits, i);
+            if (!visit->begun && doctor_time_left_ms(doctor, 1) > 0) {
+                begin(doctor, visit);
+                under_way += visit->look ? 1 : 0;
+            }
+        }
+        if (under_way == 0) {
+            return;
+        }
+        wait_for_looks(doctor, visits);
+    }
+}
+
+/* ----------------------------------------------------------------- reports */
+
+/* A path on this machine: what git says of it is often less than what can be seen. */
+static char *explain_path(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) < 0) {
+        return g_strdup_printf("%s: %s", path, g_strerror(errno));
+    }
+    if (S_ISDIR(status.st_mode) && access(path, R_OK | X_OK) < 0) {
+        return g_strdup_printf("%s can't be read by user %u (it belongs to user %u, mode %04o)",
+                               path, (unsigned)geteuid(), (unsigned)status.st_uid,
+                               (unsigned)(status.st_mode & 07777));
+    }
+    return NULL;
+}
+
+static void report_failure(struct doctor *doctor, const struct visit *visit, const struct url *url,
+                           const struct repo_config *repo)
+{
+    g_autofree char *what = NULL;
+    g_autofree char *mend = NULL;
+    git_explain_split(visit->error->message, &what, &mend);
+    bool is_late = error_has_code(visit->error, ERROR_LIMIT);
+    /* A path that did not answer in time may hang whoever asks for it, too. */
+    g_autofree char *seen = url->scheme == URL_FILE && !is_late ? explain_path(url->path) : NULL;
+    if (!mend || seen) {
+        g_free(mend);
+        mend = is_late ? g_strdup("see the network and the server, or raise look_timeout in "
+                                  "config.toml")
+                       : g_strdup_printf("mend `path` at line %u of Repo.toml, or what it names",
+                                         repo->line);
+    }
+    doctor_add(doctor, DOCTOR_FAIL, "remote", repo->name, mend, "%s", seen ? seen : what);
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* "main 0123456789, dev abcdef0123 and 4 more": of what the section wants. */
+static char *describe_branches(const struct repo_config *repo, GHashTable *branches)
+{
+    unsigned count = 0;
+    unsigned wanted = 0;
+    g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(branches, &count);
+    qsort(names, count, sizeof(*names), compare_names);
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < count; i++) {
+        if (!repo_config_wants_branch(repo, names[i])) {
+            continue;
+        }
+        wanted++;
+        if (wanted <= BRANCHES_SHOWN) {
+            g_string_append_printf(text, "%s%s %s", text->len ? ", " : "", names[i],
+                                   text_short_id(g_hash_table_lookup(branches, names[i])));
+        }
+    }
+    if (wanted > BRANCHES_SHOWN) {
+        g_string_append_printf(text, " and %u more", wanted - BRANCHES_SHOWN);
+    }
+    return wanted > 0 ? g_strdup(text->str) : NULL;
+}
+
+/* True when the one target is a name that the remote has. */
+static bool report_target(struct doctor *doctor, const struct repo_config *repo,
+                          GHashTable *branches, const char *target)
+{
+    if (text_is_glob(target)) {
+        return false;
+    }
+    if (!g_hash_table_contains(branches, target)) {
+        g_autofree char *mend =
+            g_strdup_printf("push it, or change target_branch at line %u of Repo.toml", repo->line);
+        doctor_add(doctor, DOCTOR_FAIL, "branch", repo->name, mend,
+                   "the remote has no branch \"%s\"; nothing else is run in its place", target);
+        return false;
+    }
+    if (!repo_config_wants_branch(repo, target)) {
+        doctor_add(doctor, DOCTOR_WARN, "branch", repo->name,
+                   "take it out of branch_exclusions or of target_branch",
+                   "the branch \"%s\" is a target and excluded at once, so that it never runs",
+                   target);
+        return false;
+    }
+    return true;
+}
+
+/* Whether the tip has a workflow: when the mirror knows the commit already, else nobody knows. */
+static void report_workflow(struct doctor *doctor, const struct repo_config *repo,
+                            const char *branch, const char *tip)
+{
+    const struct git_remote remote = {repo->url, repo->ssh_key_path};
+    g_autofree char *mirror = mirror_path(doctor->context->paths.cache, &remote);
+    if (access(mirror, F_OK) < 0 || doctor_time_left_ms(doctor, 1) == 0) {
+        return;
+    }
+    g_autofree char *git_dir = g_strconcat("--git-dir=", mirror, NULL);
+    g_autofree char *path = g_strdup_printf("workflow/%s.toml", branch);
+    const char *arguments[] = {git_dir, "ls-tree", tip, "--", path, NULL};
+    g_auto(GStrv) environment = git_environment_local(NULL);
+    const struct git_limits limits = {doctor_time_left_ms(doctor, DOCTOR_PROGRAM_MS), -1};
+    struct spawn_result result = {0};
+    doctor_look_at(doctor, mirror);
+    if (git_run(arguments, (const char *const *)environment, &limits, &result, NULL)) {
+        bool there = result.out_length > 0;
+        g_autofree char *mend =
+            there ? NULL : g_strdup_printf("commit %s to the branch \"%s\"", path, branch);
+        doctor_add(doctor, there ? DOCTOR_OK : DOCTOR_WARN, "workflow", repo->name, mend,
+                   there ? "%s is in the tip %s" : "%s is not in the tip %s: its jobs are skipped",
+                   path, text_short_id(tip));
+    }
+    spawn_result_clear(&result);
+}
+
+static void report_success(struct doctor *doctor, const struct visit *visit,
+                           const struct repo_config *repo)
+{
+    g_autofree char *took = units_format_elapsed(visit->took_ms);
+    g_autofree char *branches = describe_branches(repo, visit->branches);
+    bool named = repo_config_has_named_branches(repo);
+    if (branches || named) {
+        doctor_add(doctor, DOCTOR_OK, "remote", repo->name, NULL, "answers in %s%s%s", took,
+                   branches ? ": " : "", branches ? branches : "");
+    } else {
+        doctor_add(doctor, DOCTOR_WARN, "remote", repo->name,
+                   "push a branch, or change target_branch in Repo.toml",
+                   "answers in %s, but has no branch that is asked for", took);
+    }
+    for (char **target = repo->target_branches; *target; target++) {
+        if (report_target(doctor, repo, visit->branches, *target)) {
+            report_workflow(doctor, repo, *target, g_hash_table_lookup(visit->branches, *target));
+        }
+    }
+}
+
+static void report_section(struct doctor *doctor, const struct visit *visit, const struct url *url,
+                           const struct repo_config *repo)
+{
+    if (visit->branches) {
+        report_success(doctor, visit, repo);
+    } else if (visit->error) {
+        report_failure(doctor, visit, url, repo);
+    } else if (doctor->offline && url->scheme != URL_FILE) {
+        doctor_add(doctor, DOCTOR_SKIPPED, "remote", repo->name, NULL, "not asked: --offline");
+    } else {
+        g_autofree char *quoted = g_shell_quote(repo->name);
+        g_autofree char *mend = g_strdup_printf("phantom_ci doctor %s, or --timeout 10m", quoted);
+        doctor_add(doctor, DOCTOR_SKIPPED, "remote", repo->name, mend,
+                   "not asked: the time for all remotes was over");
+    }
+}
+
+/* A key that has changed is a known one, too; the line of the remote tells both. */
+static bool names_changed_key(const struct visit *visit)
+{
+    return visit->error && strstr(visit->error->message, "the host key of ") &&
+           strstr(visit->error->message, " has changed");
+}
+
+static void report(struct doctor *doctor, const struct visit *visit, GHashTable *hosts)
+{
+    const struct remote *remote = visit->remote;
+    struct url url;
+    g_autoptr(GError) error = NULL;
+    if (!url_parse(remote->url, &url, &error)) {
+        doctor_add(doctor, DOCTOR_FAIL, "remote", section_of(remote, 0)->name,
+                   "mend `path` in Repo.toml", "%s", error->message);
+        return;
+    }
+    if (url.scheme == URL_SSH && visit->begun && !names_changed_key(visit)) {
+        g_autofree char *host = g_strdup_printf("%s:%s", url.host, url.port ? url.port : "");
+        if (g_hash_table_add(hosts, g_steal_pointer(&host))) {
+            doctor_check_host_key(doctor, &url, error_has_code(visit->error, ERROR_LIMIT));
+        }
+    }
+    for (unsigned i = 0; i < remote->sections->len; i++) {
+        if (doctor_is_asked_for(doctor, section_of(remote, i)->name)) {
+            report_section(doctor, visit, &url, section_of(remote, i));
+        }
+    }
+    url_clear(&url);
+}
+
+/* ------------------------------------------------------------ which remotes */
+
+static bool is_wanted(const struct doctor *doctor, const struct remote *remote)
+{
+    for (unsigned i = 0; i < remote->sections->len; i++) {
+        if (doctor_is_asked_for(doctor, section_of(remote, i)->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int compare_visits(const void *left, const void *right)
+{
+    const struct visit *const *one = left;
+    const struct visit *const *other = right;
+    unsigned line = section_of((*one)->remote, 0)->line;
+    unsigned other_line = section_of((*other)->remote, 0)->line;
+    return line < other_line ? -1 : line > other_line;
+}
+
+/* In the order of Repo.toml; those that --offline forbids count as begun and have no answer. */
+static GPtrArray *list_visits(const struct doctor *doctor, GHashTable *remotes)
+{
+    GPtrArray *visits = g_ptr_array_new_with_free_func(visit_free);
+    GHashTableIter iterator;
+    void *value = NULL;
+    g_hash_table_iter_init(&iterator, remotes);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        const struct remote *remote = value;
+        if (!is_wanted(doctor, remote)) {
+            continue;
+        }
+        struct visit *visit = g_new0(struct visit, 1);
+        visit->remote = remote;
+        g_ptr_array_add(visits, visit);
+    }
+    g_ptr_array_sort(visits, compare_visits);
+    return visits;
+}
+
+static void check_keys(struct doctor *doctor, const GPtrArray *visits)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    for (unsigned i = 0; i < visits->len; i++) {
+        const struct visit *visit = g_ptr_array_index(visits, i);
+        char *key = visit->remote->ssh_key_path;
+        if (key && g_hash_table_add(seen, key)) {
+            doctor_check_ssh_key(doctor, key);
+        }
+    }
+}
+
+static bool is_on_this_machine(const char *text)
+{
+    struct url url;
+    bool here = url_parse(text, &url, NULL) && url.scheme == URL_FILE;
+    url_clear(&url);
+    return here;
+}
+
+void doctor_check_remotes(struct doctor *doctor)
+{
+    if (!doctor->context->config) {
+        doctor_add(doctor, DOCTOR_SKIPPED, "remote", "all", "mend the configuration first",
+                   "not asked: the configuration can't be loaded");
+        return;
+    }
+    g_autoptr(GHashTable) remotes = remotes_from_config(doctor->context->config, NULL, 0);
+    g_autoptr(GPtrArray) visits = list_visits(doctor, remotes);
+    check_keys(doctor, visits);
+    g_autoptr(GPtrArray) asked = g_ptr_array_new();
+    for (unsigned i = 0; i < visits->len; i++) {
+        struct visit *visit = g_ptr_array_index(visits, i);
+        if (!doctor->offline || is_on_this_machine(visit->remote->url)) {
+            g_ptr_array_add(asked, visit);
+        }
+    }
+    look_at_all(doctor, asked);
+    g_autoptr(GHashTable) hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (unsigned i = 0; i < visits->len; i++) {
+        report(doctor, g_ptr_array_index(visits, i), hosts);
+    }
+}

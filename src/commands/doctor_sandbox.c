@@ -1,0 +1,90 @@
+/* What this machine could isolate jobs with. Information: this version has no sandbox yet. */
+#include <errno.h>
+#include <sys/wait.h>
+
+#include "commands/doctor.h"
+#include "sandbox/abilities.h"
+
+static void check_user_namespaces(struct doctor *doctor)
+{
+    int errnum = abilities_try_user_namespace(DOCTOR_PROGRAM_MS);
+    if (errnum == 0) {
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "user namespaces", NULL, "can be made");
+        return;
+    }
+    doctor_add(doctor, DOCTOR_INFO, "sandbox", "user namespaces",
+               "see kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns "
+               "and user.max_user_namespaces in sysctl, or the container's seccomp profile",
+               "can't be made: %s", g_strerror(errnum));
+}
+
+static void check_bubblewrap(struct doctor *doctor)
+{
+    g_autofree char *path = g_find_program_in_path("bwrap");
+    if (!path) {
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap", "apt install bubblewrap",
+                   "is not installed");
+        return;
+    }
+    const char *argv[] = {path, "--unshare-user", "--ro-bind", "/", "/", "true", NULL};
+    struct spawn_result result = {0};
+    g_autoptr(GError) error = NULL;
+    bool ran = doctor_run(doctor, argv, NULL, &result, &error);
+    if (ran && WIFEXITED(result.wait_status) && WEXITSTATUS(result.wait_status) == 0) {
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap", NULL, "works");
+    } else {
+        g_strchomp(result.err);
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap",
+                   "it needs user namespaces, or to be installed setuid root",
+                   "does not work here: %s", ran ? result.err : error->message);
+    }
+    spawn_result_clear(&result);
+}
+
+static void check_kernel(struct doctor *doctor)
+{
+    int abi = abilities_landlock_abi();
+    if (abi > 0) {
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "Landlock", NULL, "ABI %d", abi);
+    } else {
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "Landlock",
+                   "Linux 5.13 or newer, with landlock in the kernel's lsm= list",
+                   "is not available");
+    }
+    doctor_add(doctor, DOCTOR_INFO, "sandbox", "seccomp", NULL, "%s",
+               abilities_has_seccomp() ? "filters can be used" : "filters are not available");
+}
+
+static void check_cgroups(struct doctor *doctor)
+{
+    static const char mend[] =
+        "run it as a service with Delegate=yes, on a system with control groups of version 2";
+    g_autofree char *directory = NULL;
+    switch (abilities_cgroup(&directory)) {
+    case ABILITIES_CGROUP_NONE:
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
+                   "there are none: jobs can't be limited in memory and processes");
+        break;
+    case ABILITIES_CGROUP_V1:
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
+                   "limits are those of version 1, which has no cgroup.kill and is not delegated");
+        break;
+    case ABILITIES_CGROUP_V2:
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
+                   "version 2, but %s is not this user's to divide", directory);
+        break;
+    case ABILITIES_CGROUP_DELEGATED:
+        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", NULL,
+                   "version 2 with cgroup.kill, and %s is this user's to divide", directory);
+        break;
+    }
+}
+
+void doctor_check_sandbox(struct doctor *doctor)
+{
+    doctor_look_at(doctor, "sandbox");
+    check_user_namespaces(doctor);
+    check_bubblewrap(doctor);
+    check_kernel(doctor);
+    check_cgroups(doctor);
+}

@@ -1,0 +1,157 @@
+#include "sandbox/abilities.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <linux/landlock.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/spawn.h"
+
+enum { PROC_MAX_BYTES = 4 * 1024 * 1024, WAIT_STEP_MS = 20 };
+
+/* ---------------------------------------------------------- user namespaces */
+
+#ifdef __linux__
+/* Reaps. The exit code, or -1 when the child had to be killed. */
+static int wait_bounded(pid_t child, int timeout_ms)
+{
+    int64_t end_ms = clock_monotonic_ms() + timeout_ms;
+    int status = 0;
+    auto_fd pidfd = spawn_open_pidfd(child);
+    for (;;) {
+        pid_t reaped = waitpid(child, &status, WNOHANG);
+        if (reaped == child) {
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        }
+        int64_t left_ms = end_ms - clock_monotonic_ms();
+        if (left_ms <= 0) {
+            kill(child, SIGKILL);
+            while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+            }
+            return -1;
+        }
+        struct pollfd item = {.fd = pidfd, .events = POLLIN};
+        poll(&item, 1, (int)(pidfd >= 0 ? left_ms : MIN(left_ms, WAIT_STEP_MS)));
+    }
+}
+#endif
+
+int abilities_try_user_namespace(int timeout_ms)
+{
+#ifdef __linux__
+    pid_t child = fork();
+    if (child < 0) {
+        return errno;
+    }
+    if (child == 0) {
+        /* errno values of the kernel fit into an exit code; those above do not come from here */
+        _exit(unshare(CLONE_NEWUSER) == 0 ? 0 : MIN(errno, 255));
+    }
+    int code = wait_bounded(child, timeout_ms);
+    return code < 0 ? ETIMEDOUT : code;
+#else
+    (void)timeout_ms;
+    return ENOSYS;
+#endif
+}
+
+/* ------------------------------------------------------- Landlock, seccomp */
+
+int abilities_landlock_abi(void)
+{
+#if defined(__linux__) && defined(SYS_landlock_create_ruleset)
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return abi > 0 ? (int)abi : 0;
+#else
+    return 0;
+#endif
+}
+
+bool abilities_has_seccomp(void)
+{
+#ifdef __linux__
+    /* EINVAL without CONFIG_SECCOMP; a process under a strict filter would not come so far. */
+    bool has_mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
+    /* Since 4.14, with CONFIG_SECCOMP_FILTER. */
+    return has_mode && access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0;
+#else
+    return false;
+#endif
+}
+
+/* ------------------------------------------------------------------ cgroups */
+
+char *abilities_parse_cgroup(const char *text, bool *has_v1)
+{
+    char *path = NULL;
+    *has_v1 = false;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        if (g_str_has_prefix(*line, "0::/")) {
+            g_free(path);
+            path = g_strdup(*line + 3);
+        } else if (g_ascii_isdigit(**line)) {
+            /* "9:name=systemd:/" has no controller and limits nothing. */
+            *has_v1 = *has_v1 || !strstr(*line, ":name=");
+        }
+    }
+    return path;
+}
+
+char *abilities_parse_cgroup_mount(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        /* proc(5): "36 35 98:0 /root /mount/point options [optional] - type source options" */
+        const char *type = strstr(*line, " - ");
+        if (!type || !g_str_has_prefix(type, " - cgroup2 ")) {
+            continue;
+        }
+        g_auto(GStrv) words = g_strsplit(*line, " ", 6);
+        if (g_strv_length(words) == 6 && strcmp(words[3], "/") == 0) {
+            /* Octal escapes for blanks and the like. */
+            return g_strcompress(words[4]);
+        }
+    }
+    return NULL;
+}
+
+/* Groups can be made below it, and ours can be killed as a whole (Linux 5.14). */
+static bool is_delegated(const char *directory)
+{
+    g_autofree char *procs = g_build_filename(directory, "cgroup.procs", NULL);
+    g_autofree char *kill_file = g_build_filename(directory, "cgroup.kill", NULL);
+    return access(directory, W_OK | X_OK) == 0 && access(procs, W_OK) == 0 &&
+           access(kill_file, W_OK) == 0;
+}
+
+enum abilities_cgroup abilities_cgroup(char **directory)
+{
+    *directory = NULL;
+    size_t length = 0;
+    g_autofree char *own = file_read("/proc/self/cgroup", PROC_MAX_BYTES, &length, NULL);
+    g_autofree char *mounts = file_read("/proc/self/mountinfo", PROC_MAX_BYTES, &length, NULL);
+    bool has_v1 = false;
+    g_autofree char *path = own ? abilities_parse_cgroup(own, &has_v1) : NULL;
+    g_autofree char *mount = mounts ? abilities_parse_cgroup_mount(mounts) : NULL;
+    if (!path || !mount) {
+        return has_v1 ? ABILITIES_CGROUP_V1 : ABILITIES_CGROUP_NONE;
+    }
+    *directory = g_build_filename(mount, path, NULL);
+    if (is_delegated(*directory)) {
+        return ABILITIES_CGROUP_DELEGATED;
+    }
+    return has_v1 ? ABILITIES_CGROUP_V1 : ABILITIES_CGROUP_V2;
+}
