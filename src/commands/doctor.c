@@ -25,6 +25,7 @@ enum {
     PARENT_GRACE_MS =
         10 * 1000,     /* what the parts may take beyond the limit: their programs' time */
     WAIT_STEP_MS = 50, /* where the system has no pidfd */
+    CANCEL_GRACE_MS = 3000,
     MAX_PROGRAM_OUTPUT = 64 * 1024,
 };
 
@@ -112,13 +113,26 @@ bool doctor_run(struct doctor *doctor, const char *const *argv, const char *cons
         .err_limit_bytes = MAX_PROGRAM_OUTPUT,
         /* a second at least, so that late parts still tell what they can */
         .timeout_ms = MAX(doctor_time_left_ms(doctor, DOCTOR_PROGRAM_MS), 1000),
-        .cancel_fd = -1};
+        .cancel_fd = doctor->cancel_fd};
     options.spawn.argv = argv;
     options.spawn.envp = environment;
     options.spawn.new_session = true;
     options.spawn.parent_death_signal = SIGKILL;
     doctor_look_at(doctor, argv[0]);
-    return spawn_run(&options, result, error);
+    GError *failure = NULL;
+    bool ran = spawn_run(&options, result, &failure);
+    if (error_has_code(failure, ERROR_CANCELED)) {
+        doctor_give_up();
+    }
+    if (failure) {
+        g_propagate_error(error, failure);
+    }
+    return ran;
+}
+
+void doctor_give_up(void)
+{
+    _exit(EXIT_CODE_TRY_AGAIN);
 }
 
 bool doctor_is_asked_for(const struct doctor *doctor, const char *section)
@@ -194,10 +208,43 @@ static int find_wrong_name(struct doctor *doctor)
     return code;
 }
 
+/* --------------------------------------------------------------- signals */
+
+/* Written by both processes and read by none: one byte tells both. */
+static int cancel_end = -1;
+static volatile sig_atomic_t ending_signal;
+
+static void take_signal(int number)
+{
+    int saved = errno;
+    ending_signal = number;
+    ssize_t written = write(cancel_end, "", 1);
+    (void)written;
+    errno = saved;
+}
+
+/* git and its helpers have sessions of their own: an end of ours alone would leave them behind. */
+static bool watch_signals(struct doctor *doctor, int ends[2], GError **error)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = take_signal};
+    if (!fd_pipe(ends, error)) {
+        return false;
+    }
+    cancel_end = ends[1];
+    doctor->cancel_fd = ends[0];
+    sigemptyset(&action.sa_mask);
+    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        sigaction(numbers[i], &action, NULL);
+    }
+    return true;
+}
+
 /* ------------------------------------------------- parent of the visitor */
 
-/* True when the child has ended, within the time; it stays to be reaped. */
-static bool wait_for_child(pid_t child, int64_t end_ms)
+/* True when the child has ended, within the time; it stays to be reaped. After a signal it has
+ * CANCEL_GRACE_MS. */
+static bool wait_for_child(pid_t child, int cancel_fd, int64_t end_ms)
 {
     auto_fd pidfd = spawn_open_pidfd(child);
     for (;;) {
@@ -210,8 +257,13 @@ static bool wait_for_child(pid_t child, int64_t end_ms)
         if (left_ms <= 0) {
             return false;
         }
-        struct pollfd item = {.fd = pidfd, .events = POLLIN};
-        poll(&item, 1, (int)(pidfd >= 0 ? left_ms : MIN(left_ms, WAIT_STEP_MS)));
+        struct pollfd items[] = {{.fd = pidfd, .events = POLLIN},
+                                 {.fd = cancel_fd, .events = POLLIN}};
+        poll(items, 2, (int)(pidfd >= 0 ? left_ms : MIN(left_ms, WAIT_STEP_MS)));
+        if (items[1].revents) {
+            cancel_fd = -1;
+            end_ms = MIN(end_ms, clock_monotonic_ms() + CANCEL_GRACE_MS);
+        }
     }
 }
 
@@ -235,16 +287,39 @@ static void report_broken_visit(struct doctor *doctor, const char *detail)
     finish(doctor);
 }
 
+/* The exit code of a child that has been reaped. */
+static int judge_end(struct doctor *doctor, bool ended, int status, int64_t limit_ms)
+{
+    if (ending_signal) {
+        signal(ending_signal, SIG_DFL);
+        raise(ending_signal);
+    }
+    if (ended && WIFEXITED(status)) {
+        return WEXITSTATUS(status);
+    }
+    g_autofree char *took = units_format_elapsed(limit_ms);
+    g_autofree char *how = spawn_format_status(status);
+    g_autofree char *detail = ended ? g_strdup_printf("the checks ended early (%s)", how)
+                                    : g_strdup_printf("the checks did not end within %s", took);
+    report_broken_visit(doctor, detail);
+    return EXIT_CODE_NEGATIVE;
+}
+
 /*
  * The checks run in a child: a system call on a dead network file system ends with a kill and with
  * nothing else, and the message about it must come from somebody who did not make that call.
  */
 static int visit(struct doctor *doctor, int64_t limit_ms)
 {
+    int ends[2] = {-1, -1};
+    g_autoptr(GError) error = NULL;
     doctor->place =
         mmap(NULL, DOCTOR_PLACE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (doctor->place == MAP_FAILED) {
         return command_fail_text(EXIT_CODE_TRY_AGAIN, "no memory: %s", g_strerror(errno));
+    }
+    if (!watch_signals(doctor, ends, &error)) {
+        return command_fail(error);
     }
     doctor->end_ms = clock_monotonic_ms() + limit_ms;
     fflush(NULL);
@@ -260,20 +335,12 @@ static int visit(struct doctor *doctor, int64_t limit_ms)
 #endif
         return getppid() == parent ? examine(doctor) : EXIT_CODE_TRY_AGAIN;
     }
-    bool ended = wait_for_child(child, doctor->end_ms + MIN(limit_ms, PARENT_GRACE_MS));
+    int64_t end_ms = doctor->end_ms + MIN(limit_ms, PARENT_GRACE_MS);
+    bool ended = wait_for_child(child, doctor->cancel_fd, end_ms);
     if (!ended) {
         kill(child, SIGKILL);
     }
-    int status = reap(child);
-    if (ended && WIFEXITED(status)) {
-        return WEXITSTATUS(status);
-    }
-    g_autofree char *took = units_format_elapsed(limit_ms);
-    g_autofree char *how = spawn_format_status(status);
-    g_autofree char *detail = ended ? g_strdup_printf("the checks ended early (%s)", how)
-                                    : g_strdup_printf("the checks did not end within %s", took);
-    report_broken_visit(doctor, detail);
-    return EXIT_CODE_NEGATIVE;
+    return judge_end(doctor, ended, reap(child), limit_ms);
 }
 
 int command_doctor(const struct command *command, int argc, char **argv)

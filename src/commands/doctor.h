@@ -34,6 +34,7 @@ struct doctor {
     bool offline;
     char **names;     /* sections to look at, NULL-terminated; none = all */
     char *place;      /* DOCTOR_PLACE_BYTES, shared with the parent: what is being looked at */
+    int cancel_fd;    /* readable once a signal asks for the end */
     int64_t end_ms;   /* monotonic; remotes whose turn has not come by then are skipped */
     bool daemon_runs; /* after doctor_check_state() */
     json_t *list;     /* the findings; NULL without --json */
@@ -52,9 +53,12 @@ void doctor_add(struct doctor *doctor, enum doctor_status status, const char *ch
 
 /* Runs a program that only tells something, within DOCTOR_PROGRAM_MS and the time that is left.
  * False with `error` when it could not be started or did not end; else its exit is in `result`.
- * `environment` NULL = ours. `result` is always safe to clear. */
+ * `environment` NULL = ours. `result` is always safe to clear. Does not return after a signal. */
 bool doctor_run(struct doctor *doctor, const char *const *argv, const char *const *environment,
                 struct spawn_result *result, GError **error);
+
+/* Ends this process, without a word: a person has had enough. What was started is dead by then. */
+G_NORETURN void doctor_give_up(void);
 
 /* The milliseconds until `end_ms`, at least 0 and at most `most`. */
 int doctor_time_left_ms(const struct doctor *doctor, int most);

@@ -69,11 +69,11 @@ static int64_t deadline_of(const struct doctor *doctor, const struct visit *visi
     return MIN(visit->begun_ms + doctor->context->config->look_timeout_ms, doctor->end_ms);
 }
 
-/* Waits until one of the looks has something to read or is at its end. */
-static void wait_for_looks(const struct doctor *doctor, const GPtrArray *visits)
+/* Waits until one of the looks has something to read or is at its end; false after a signal. */
+static bool wait_for_looks(const struct doctor *doctor, const GPtrArray *visits)
 {
-    struct pollfd items[2 * LOOKS_AT_ONCE];
-    unsigned count = 0;
+    struct pollfd items[1 + 2 * LOOKS_AT_ONCE] = {{.fd = doctor->cancel_fd, .events = POLLIN}};
+    unsigned count = 1;
     int64_t until_ms = doctor->end_ms;
     for (unsigned i = 0; i < visits->len && count < G_N_ELEMENTS(items); i++) {
         const struct visit *visit = g_ptr_array_index(visits, i);
@@ -85,7 +85,8 @@ static void wait_for_looks(const struct doctor *doctor, const GPtrArray *visits)
             until_ms = MIN(until_ms, deadline_of(doctor, visit));
         }
     }
-    poll(items, count, (int)CLAMP(until_ms - clock_monotonic_ms(), 0, 60000));
+    int left_ms = (int)CLAMP(until_ms - clock_monotonic_ms(), 0, 60000);
+    return poll(items, count, left_ms) < 0 || items[0].revents == 0;
 }
 
 static void attend(const struct doctor *doctor, struct visit *visit)
@@ -95,6 +96,14 @@ static void attend(const struct doctor *doctor, struct visit *visit)
     } else if (clock_monotonic_ms() >= deadline_of(doctor, visit)) {
         git_look_kill(visit->look);
         end(visit);
+    }
+}
+
+static void kill_all(const GPtrArray *visits)
+{
+    for (unsigned i = 0; i < visits->len; i++) {
+        struct visit *visit = g_ptr_array_index(visits, i);
+        g_clear_pointer(&visit->look, git_look_free);
     }
 }
 
@@ -120,7 +129,10 @@ static void look_at_all(struct doctor *doctor, const GPtrArray *visits)
         if (under_way == 0) {
             return;
         }
-        wait_for_looks(doctor, visits);
+        if (!wait_for_looks(doctor, visits)) {
+            kill_all(visits);
+            doctor_give_up();
+        }
     }
 }
 
@@ -226,7 +238,8 @@ static void report_workflow(struct doctor *doctor, const struct repo_config *rep
     g_autofree char *path = g_strdup_printf("workflow/%s.toml", branch);
     const char *arguments[] = {git_dir, "ls-tree", tip, "--", path, NULL};
     g_auto(GStrv) environment = git_environment_local(NULL);
-    const struct git_limits limits = {doctor_time_left_ms(doctor, DOCTOR_PROGRAM_MS), -1};
+    const struct git_limits limits = {doctor_time_left_ms(doctor, DOCTOR_PROGRAM_MS),
+                                      doctor->cancel_fd};
     struct spawn_result result = {0};
     doctor_look_at(doctor, mirror);
     if (git_run(arguments, (const char *const *)environment, &limits, &result, NULL)) {
