@@ -5,10 +5,12 @@
 #include "commands/commands.h"
 
 int command_add(const struct command *command, int argc, char **argv);
+int command_backup(const struct command *command, int argc, char **argv);
 int command_cancel(const struct command *command, int argc, char **argv);
 int command_check(const struct command *command, int argc, char **argv);
 int command_gc(const struct command *command, int argc, char **argv);
 int command_doctor(const struct command *command, int argc, char **argv);
+int command_import_original(const struct command *command, int argc, char **argv);
 int command_job(const struct command *command, int argc, char **argv);
 int command_jobs(const struct command *command, int argc, char **argv);
 int command_logs(const struct command *command, int argc, char **argv);
@@ -17,6 +19,7 @@ int command_pause(const struct command *command, int argc, char **argv);
 int command_poll(const struct command *command, int argc, char **argv);
 int command_remove(const struct command *command, int argc, char **argv);
 int command_repo(const struct command *command, int argc, char **argv);
+int command_restore(const struct command *command, int argc, char **argv);
 int command_resume(const struct command *command, int argc, char **argv);
 int command_retry(const struct command *command, int argc, char **argv);
 int command_run(const struct command *command, int argc, char **argv);

@@ -68,6 +68,21 @@ const struct command commands[] = {
      "changes "
      "nothing and asks nothing. Exit code 1 when a line says FAIL.",
      command_doctor},
+    {"backup", "FILE [--logs] [--force] [--json]",
+     "write the history and the configuration into one file",
+     "Also while the daemon and jobs run. The file (mode 600) holds the database, Repo.toml, "
+     "config.toml and .env.",
+     command_backup},
+    {"restore", "FILE [--yes] [--force]", "put a backup in the place of the present state",
+     "The daemon must be stopped. What is replaced is kept beside it. A restore that was "
+     "interrupted is finished by "
+     "running it again.",
+     command_restore},
+    {"import-original", "[DIR] [--dry-run] [--json]",
+     "take over from the original phantom_ci, written in Rust",
+     "DIR is the original's directory with Repo.toml and db.sqlite (default: where it kept them, "
+     "~/.config/phantom_ci). Says for each repository what is different from now on.",
+     command_import_original},
     {"version", "", "print the version", NULL, command_version},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -143,7 +158,7 @@ void command_print_overview(void)
         "A self-hosted CI runner that pulls: it looks at the repositories of Repo.toml and runs\n"
         "workflow/<branch>.toml when their branches move. It listens on nothing.\n\nCommands:\n");
     for (const struct command *command = commands; command->name; command++) {
-        printf("  %-8s %s\n", command->name, command->summary);
+        printf("  %-15s %s\n", command->name, command->summary);
     }
     printf(
         "\nOptions of every command: --config-dir DIR, --state-dir DIR, --cache-dir DIR, --help;\n"
