@@ -24,16 +24,13 @@ ARROWS = {
     "config": {"base"},
     "store": {"base"},
     "git": {"base"},
+    "sandbox": {"base"},
     "notify": {"base", "config", "store"},
     "poll": {"base", "config", "git"},
-    "sandbox": {"base"},
     "net": {"base", "sandbox"},
     "daemon": {"base", "config", "store", "poll", "net", "notify"},
     "job": {"base", "config", "store", "git", "notify"},
-    "commands": {"base", "config", "store", "git", "daemon", "net", "notify"},
-    "daemon": {"base", "config", "store", "poll"},
-    "job": {"base", "config", "store", "git"},
-    "commands": {"base", "config", "store", "git", "poll", "daemon", "sandbox"},
+    "commands": {"base", "config", "store", "git", "sandbox", "notify", "net", "poll", "daemon"},
 }
 
 # header -> files that may include it.
@@ -44,9 +41,6 @@ LIBRARIES = {
     r"jansson\.h": r"src/(config|commands|daemon|notify)/",
     r"seccomp\.h|linux/landlock\.h": r"src/sandbox/",
     r"sys/socket\.h": r"src/daemon/sd_notify\.c$|src/sandbox/filter\.c$|src/net/attempt\.c$",
-    r"seccomp\.h|linux/(?:landlock|seccomp)\.h": r"src/sandbox/",
-    r"jansson\.h": r"src/(config|commands|daemon)/",
-    r"sys/socket\.h": r"src/daemon/sd_notify\.c$",
     r"netdb\.h|pwd\.h|gio/": r"^$",
 }
 

@@ -1,4 +1,3 @@
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +9,11 @@
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/message_request.h"
-#include "daemon/net_client.h"
+#include "daemon/net_ask.h"
 #include "notify/target.h"
 #include "store/outbox.h"
 
-enum { DEFAULT_LIMIT = 20, TEST_PATIENCE_MS = MESSAGE_REQUEST_TIMEOUT_MS + 10 * 1000 };
+enum { DEFAULT_LIMIT = 20 };
 
 /* -------------------------------------------------------------------- list */
 
@@ -222,82 +221,33 @@ static int notify_retry(const struct command *command, int argc, char **argv)
 
 /* -------------------------------------------------------------------- test */
 
-struct sample {
-    const GPtrArray *targets;
-    bool over, delivered;
-    char *said;
-};
-
-static void sample_answered(const struct net_answer *answer, void *data)
-{
-    struct sample *sample = data;
-    sample->over = true;
-    sample->delivered =
-        answer->outcome == NET_OUTCOME_HTTP && answer->status >= 200 && answer->status < 300;
-    g_free(sample->said);
-    sample->said = message_answer_describe(answer, sample->targets);
-}
-
-static void sample_lost(const char *why, void *data)
-{
-    struct sample *sample = data;
-    if (!sample->over) {
-        sample->over = true;
-        sample->said = g_strdup(why);
-    }
-}
-
-static bool send_sample(struct net_client *net, struct sample *sample, const struct target *target,
-                        GError **error)
+/* True when the receiver took the sample. */
+static bool test_target(const GPtrArray *targets, const struct target *target)
 {
     struct notice notice = NOTICE_INIT;
     notice.kind = NOTICE_TEST;
     notice.at_ms = clock_now_ms();
     struct net_request request = {.id = NULL};
+    struct net_answer answer = NET_ANSWER_INIT;
     g_autofree char *key =
         g_strdup_printf("test-%" G_GINT64_FORMAT "-%08x", notice.at_ms, g_random_int());
-    bool good = message_request_init(&request, "1", key, sample->targets, target, &notice, error) &&
-                net_client_send(net, &request, error);
-    notice_clear(&notice);
-    net_request_clear(&request);
-    return good;
-}
-
-static void wait_for_answer(struct net_client *net, struct sample *sample)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + TEST_PATIENCE_MS;
-    while (!sample->over) {
-        g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
-        net_client_add_fds(net, fds);
-        struct pollfd *entries = (struct pollfd *)(void *)fds->data;
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        if (left_ms <= 0) {
-            net_client_abandon(net);
-        } else if (poll(entries, fds->len, (int)left_ms) > 0) {
-            net_client_handle(net, entries, fds->len);
-        }
-    }
-}
-
-/* True when the receiver took the sample. */
-static bool test_target(const GPtrArray *targets, const struct target *target)
-{
-    struct sample sample = {.targets = targets};
-    const struct net_client_events events = {sample_answered, sample_lost, &sample};
-    struct net_client *net = net_client_new(&events);
     g_autofree char *host = target_host(target);
     g_autofree char *shown_host = text_escape(host);
     g_autoptr(GError) error = NULL;
     int64_t begun_ms = clock_monotonic_ms();
-    if (send_sample(net, &sample, target, &error)) {
-        wait_for_answer(net, &sample);
-    }
-    g_autofree char *said = text_escape(error ? error->message : sample.said);
+    bool answered = message_request_init(&request, "1", key, targets, target, &notice, &error) &&
+                    net_ask(&request, &answer, &error);
+    bool delivered = answered && answer.outcome == NET_OUTCOME_HTTP && answer.status >= 200 &&
+                     answer.status < 300;
+    g_autofree char *said =
+        answered ? message_answer_describe(&answer, targets) : g_strdup(error->message);
+    g_autofree char *shown = text_escape(said);
     printf("%s (%s): %s: %s, %" G_GINT64_FORMAT " ms\n", target_kind_name(target->kind), shown_host,
-           sample.delivered ? "delivered" : "not delivered", said, clock_monotonic_ms() - begun_ms);
-    g_free(sample.said);
-    net_client_free(net);
-    return sample.delivered;
+           delivered ? "delivered" : "not delivered", shown, clock_monotonic_ms() - begun_ms);
+    notice_clear(&notice);
+    net_request_clear(&request);
+    net_answer_clear(&answer);
+    return delivered;
 }
 
 static int test_targets(const struct command_context *context, const char *name)

@@ -269,7 +269,7 @@ char *mirror_stem(const char *cache, const struct git_remote *remote)
 
 char *mirror_path(const char *cache_directory, const struct git_remote *remote)
 {
-    g_autofree char *stem = stem_for(cache_directory, remote);
+    g_autofree char *stem = mirror_stem(cache_directory, remote);
     return g_strconcat(stem, ".git", NULL);
 }
 

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from env.receiver import Receiver
 from env.terminal import run_on_terminal
 from env.waiting import wait_until
 
@@ -173,8 +174,31 @@ def test_an_env_file_that_others_may_read_fails(installation):
     assert failure["mend"] == f"chmod 600 {path}" or failure["mend"] == f"chmod 600 '{path}'"
     assert "0644" in failure["detail"]
     subprocess.run(failure["mend"], shell=True, check=True)
-    assert findings(installation)[0] == 0
+    assert not [f for f in findings(installation)[1] if f["check"] == "env-file" and f["status"] == "fail"]
     assert "canary" not in installation.cli("doctor").out
+
+
+def test_each_webhook_is_reached_without_a_message_and_without_its_secret(installation, place):
+    receiver = Receiver(place, name="hook")
+    path = installation.config / ".env"
+    path.write_text(f"SLACK_WEBHOOK_URL={receiver.url('/canary')}\nCUSTOM_WEBHOOK_URL=http://127.0.0.1:1/canary\n")
+    path.chmod(0o600)
+    hooks = {f["subject"].split(" ")[0]: f for f in findings(installation)[1] if f["check"] == "webhook"}
+    assert hooks["slack"]["status"] == "ok"
+    assert hooks["custom"]["status"] == "fail" and hooks["custom"]["mend"]
+    assert [(request.method, request.path) for request in receiver.requests] == [("HEAD", "/")]
+    assert "canary" not in json.dumps(hooks)
+    offline = [f for f in findings(installation, "--offline")[1] if f["check"] == "webhook"]
+    assert {f["status"] for f in offline} == {"skipped"} and len(receiver.requests) == 1
+    receiver.stop()
+
+
+def test_a_mistake_in_env_is_named_by_line_and_column(installation):
+    path = installation.config / ".env"
+    path.write_text("SLACK_WEBHOK_URL=https://hooks.example/canary\n")
+    path.chmod(0o600)
+    failure = the_failure(installation, "webhook")
+    assert failure["subject"].endswith(".env:1:1") and "SLACK_WEBHOOK_URL" in failure["detail"]
 
 
 @pytest.mark.parametrize("what", ["config", "state", "cache"])
