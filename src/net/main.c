@@ -5,7 +5,8 @@
  * not write, create, execute, fork, listen or signal (sandbox/confine.h).
  *
  * It ends by itself after five minutes with nothing to do, at the end of its input once everything
- * is answered, when nobody reads its answers any more, and when its parent dies.
+ * is answered, when nobody reads its answers any more, and (on Linux by a signal, elsewhere by its
+ * pipes) when its parent dies: the thread that started it, as PR_SET_PDEATHSIG of prctl(2) has it.
  */
 #include <errno.h>
 #include <glib.h>
@@ -94,6 +95,11 @@ static bool parse_arguments(int argc, char **argv, struct options *options, GErr
                  "go to standard output.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, error)) {
+        return false;
+    }
+    if (!options->version && !options->attempt && isatty(STDIN_FILENO)) {
+        g_set_error_literal(error, NET_ERROR, ERROR_INVALID,
+                            "it is started by phantom_ci, not by hand (see phantom_ci-net --help)");
         return false;
     }
     if (argc > 1 || options->idle_ms < 1) {

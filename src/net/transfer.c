@@ -360,13 +360,20 @@ static char *explain_timeout(const struct transfer *transfer)
 {
     g_autofree char *origin = explain_origin(transfer->url);
     curl_off_t connected_us = 0;
+    curl_off_t total_us = 0;
     if (transfer->handle) {
         curl_easy_getinfo(transfer->handle, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+        curl_easy_getinfo(transfer->handle, CURLINFO_TOTAL_TIME_T, &total_us);
     }
-    return g_strdup_printf("%s %s within the time for this request (%" G_GINT64_FORMAT " ms)",
-                           connected_us > 0 ? "no complete answer came from"
-                                            : "no connection was made to",
-                           origin, transfer->request.timeout_ms);
+    bool is_late = clock_monotonic_ms() >= transfer->deadline_ms;
+    if (connected_us > 0 && !is_late) {
+        return g_strdup_printf("%s took or sent less than %d bytes a second for %d s", origin,
+                               TRANSFER_LOW_SPEED_BYTES, TRANSFER_LOW_SPEED_S);
+    }
+    return g_strdup_printf(
+        "%s %s within %" G_GINT64_FORMAT " ms",
+        connected_us > 0 ? "no complete answer came from" : "no connection was made to", origin,
+        is_late ? transfer->request.timeout_ms : (int64_t)(total_us / 1000));
 }
 
 static char *explain_http(const struct transfer *transfer, CURLcode code)

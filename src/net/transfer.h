@@ -23,7 +23,7 @@
 enum {
     TRANSFER_CONNECT_TIMEOUT_MS = 15 * 1000,
     TRANSFER_LOW_SPEED_BYTES = 16, /* fewer than this in a second, on average over ... */
-    TRANSFER_LOW_SPEED_S = 20,     /* ... so many seconds: the other side drips or hangs */
+    TRANSFER_LOW_SPEED_S = 20,     /* ... so many seconds: the other side drips, or is silent */
     TRANSFER_HEAD_MAX_BYTES = 64 * 1024,
     TRANSFER_BODY_MAX_BYTES = 64 * 1024, /* then the connection is closed */
     TRANSFER_REDIRECTS_MAX = 3,

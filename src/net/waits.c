@@ -132,7 +132,7 @@ static bool value_of(const char *line, size_t length, const char *name, char val
 
 void waits_read(struct waits *waits, const char *line, size_t length, int64_t now_ms)
 {
-    char value[VALUE_MAX];
+    char value[VALUE_MAX] = "";
     int64_t number = 0;
     if (value_of(line, length, "Retry-After", value)) {
         read_retry_after(waits, value, now_ms);

@@ -19,6 +19,9 @@
  * back to DNS, which is what /etc/nsswitch.conf and /etc/resolv.conf arrange for. AF_NETLINK is
  * refused as well; getaddrinfo(3) then takes it that both IPv4 and IPv6 may be there.
  *
+ * What is left: names, sizes and times of files can still be asked for (stat), and what a user may
+ * reach over the network, this process may reach.
+ *
  * Elsewhere (macOS): nothing is done, and nothing is promised.
  */
 #ifndef PHANTOM_CI_SANDBOX_CONFINE_H
