@@ -144,6 +144,12 @@ static json_t *encode_text(const char *text, enum field_type type)
     return json_string(escaped->str);
 }
 
+/* Within its range: what is written must be read back, also when a clock went backwards. */
+static json_t *encode_number(int64_t number, const struct field *field)
+{
+    return json_integer(CLAMP(number, field->minimum, field->maximum));
+}
+
 static json_t *encode_field(const struct notice *notice, const struct field *field)
 {
     const void *value = (const char *)notice + field->offset;
@@ -152,9 +158,9 @@ static json_t *encode_field(const struct notice *notice, const struct field *fie
     case FIELD_TAIL:
         return encode_text(*(char *const *)value, field->type);
     case FIELD_INT64:
-        return json_integer(*(const int64_t *)value);
+        return encode_number(*(const int64_t *)value, field);
     case FIELD_INT:
-        return json_integer(*(const int *)value);
+        return encode_number(*(const int *)value, field);
     case FIELD_BOOL:
         return json_boolean(*(const bool *)value);
     }

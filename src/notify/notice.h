@@ -97,7 +97,8 @@ void notice_set_tail(struct notice *notice, const char *bytes, size_t length, in
 void notice_mask(struct notice *notice, const struct mask *mask);
 
 /* Always valid JSON of at most NOTICE_JSON_MAX_BYTES: a longer text is cut (at the front for the
- * tail, else at the end), and what is no printable UTF-8 is escaped as text_append_escaped() does.
+ * tail, else at the end), and what is no printable UTF-8 is escaped as text_append_escaped() does;
+ * a number beyond its range becomes the nearest in it.
  * Apart from that, what notice_from_json() reads is what was written. Free with g_free(). */
 char *notice_to_json(const struct notice *notice);
 

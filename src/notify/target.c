@@ -226,6 +226,12 @@ GPtrArray *targets_from_entries(const GPtrArray *entries, const char *file,
         diagnostics_add(warnings, file, secret->line, secret->key_column,
                         "%s does nothing without %s", keys[KEY_SECRET], keys[KEY_CUSTOM]);
     }
+    if (secret && strlen(secret->value) < TARGET_SECRET_GOOD_BYTES && warnings) {
+        diagnostics_add(warnings, file, secret->line, secret->value_column,
+                        "%s has less than %d bytes and can be guessed; use a random one, as "
+                        "`openssl rand -hex 32` gives",
+                        keys[KEY_SECRET], TARGET_SECRET_GOOD_BYTES);
+    }
     if (errors->items->len + errors->dropped > before) {
         return NULL;
     }

@@ -16,7 +16,12 @@
 #include "base/mask.h"
 #include "config/diagnostics.h"
 
-enum { TARGET_URL_MAX_BYTES = 2048, TARGET_SECRET_MAX_BYTES = 4096, TOKEN_MIN_BYTES = 16 };
+enum {
+    TARGET_URL_MAX_BYTES = 2048,
+    TARGET_SECRET_MAX_BYTES = 4096,
+    TARGET_SECRET_GOOD_BYTES = 16, /* a shorter one is accepted with a warning */
+    TOKEN_MIN_BYTES = 16
+};
 
 enum target_kind { TARGET_DISCORD, TARGET_SLACK, TARGET_CUSTOM };
 enum { TARGET_KINDS = TARGET_CUSTOM + 1 };
@@ -34,8 +39,8 @@ struct target {
  * when nothing is configured. Read from $CREDENTIALS_DIRECTORY/phantom_ci.env if it exists (where
  * systemd's LoadCredential=phantom_ci.env:PATH puts it), else from config_directory/.env. NULL when
  * something is wrong; `errors` then holds all of it. What is allowed but hardly meant (http to
- * another machine, a secret without a URL) is added to `warnings`, which may be NULL. Free with
- * g_ptr_array_unref(). */
+ * another machine, a short secret or one without a URL) is added to `warnings`, which may be NULL.
+ * Free with g_ptr_array_unref(). */
 GPtrArray *targets_load(const char *config_directory, struct diagnostics *errors,
                         struct diagnostics *warnings);
 

@@ -268,7 +268,9 @@ char *wording_details(const struct notice *notice, const struct wording_style *s
     add_long_name(&page, "Branch", notice->branch, BRANCH_UNITS);
     if (notice->kind == NOTICE_BRANCH_MISSING) {
         add_line(&page, "Reason", notice->reason, REASON_UNITS);
-        add_sentence(&page, "Nothing runs for this branch until it is back.");
+        if (page.text->len == 0) {
+            add_sentence(&page, "Nothing runs for it until it is back.");
+        }
         return g_string_free(page.text, FALSE);
     }
     add_step(&page);

@@ -105,6 +105,25 @@ static void json__bytes_that_are_no_text__are_escaped_and_stay_so(void)
     notice_free(again);
 }
 
+/* A clock that went backwards costs no message. */
+static void json__numbers_beyond_their_range__become_the_nearest(void)
+{
+    struct notice *notice = make_notice(NOTICE_FINISHED);
+    notice->duration_ms = -5000;
+    notice->at_ms = -1;
+    notice->attempt = -1;
+    notice->exit_code = -7;
+    notice->signal = 4711;
+    struct notice *back = read_back(notice);
+    g_assert_cmpint(back->duration_ms, ==, -1);
+    g_assert_cmpint(back->at_ms, ==, 0);
+    g_assert_cmpint(back->attempt, ==, 0);
+    g_assert_cmpint(back->exit_code, ==, -1);
+    g_assert_cmpint(back->signal, ==, 255);
+    notice_free(notice);
+    notice_free(back);
+}
+
 /* The longest JSON there is: every text beyond its limit, made of what JSON writes as two bytes. */
 static void json__longest_texts__stay_within_the_limit(void)
 {
@@ -408,6 +427,8 @@ int main(int argc, char **argv)
                     json__every_kind_and_field__comes_back);
     g_test_add_func("/notice/json__bytes_that_are_no_text__are_escaped_and_stay_so",
                     json__bytes_that_are_no_text__are_escaped_and_stay_so);
+    g_test_add_func("/notice/json__numbers_beyond_their_range__become_the_nearest",
+                    json__numbers_beyond_their_range__become_the_nearest);
     g_test_add_func("/notice/json__longest_texts__stay_within_the_limit",
                     json__longest_texts__stay_within_the_limit);
     g_test_add_func("/notice/json__limit_inside_a_character__is_cut_before_it",

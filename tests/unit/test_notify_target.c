@@ -48,13 +48,18 @@ static void entries__keys__give_targets_in_a_fixed_order(void)
         {"", ""},
         {"DATABASE_URL=postgres://x\nPATH=/bin\n", ""},
         {"DISCORD_WEBHOOK_URL=\nSLACK_WEBHOOK_URL=''\nCUSTOM_WEBHOOK_SECRET=\"\"\n", ""},
-        {"CUSTOM_WEBHOOK_SECRET=k\nCUSTOM_WEBHOOK_URL=https://c/canary\n"
+        {"CUSTOM_WEBHOOK_SECRET=a-secret-16bytes\nCUSTOM_WEBHOOK_URL=https://c/canary\n"
          "SLACK_WEBHOOK_URL=https://s/canary\nDISCORD_WEBHOOK_URL=https://d/canary\n",
-         "discord d https://d/canary\nslack s https://s/canary\ncustom c https://c/canary k\n"},
+         "discord d https://d/canary\nslack s https://s/canary\ncustom c https://c/canary "
+         "a-secret-16bytes\n"},
         {"CUSTOM_WEBHOOK_URL=https://c/canary\nCUSTOM_WEBHOOK_SECRET=\n",
          "custom c https://c/canary\n"},
-        {"CUSTOM_WEBHOOK_SECRET=canary\n", "warning: .env:1:1: CUSTOM_WEBHOOK_SECRET does nothing "
-                                           "without CUSTOM_WEBHOOK_URL\n"},
+        {"CUSTOM_WEBHOOK_SECRET=canary-0123456789\n",
+         "warning: .env:1:1: CUSTOM_WEBHOOK_SECRET does nothing "
+         "without CUSTOM_WEBHOOK_URL\n"},
+        {"CUSTOM_WEBHOOK_URL=https://c/\nCUSTOM_WEBHOOK_SECRET=not-16-bytes-xx\n",
+         "custom c https://c/ not-16-bytes-xx\nwarning: .env:2:23: CUSTOM_WEBHOOK_SECRET has less "
+         "than 16 bytes and can be guessed; use a random one, as `openssl rand -hex 32` gives\n"},
         {"DISCORD_WEBHOOK_URL=https://canary\n\nDISCORD_WEBHOOK_URL=https://canary\n",
          ".env:3:1: DISCORD_WEBHOOK_URL stands in line 1 already; remove one of the two\n"},
     };
@@ -217,17 +222,31 @@ static void kind__names__are_read_back(void)
     g_assert_false(target_kind_from_name("", &kind));
 }
 
-static void mask__all_targets__hides_urls_and_secrets(void)
+static void mask__all_targets__hides_urls_tokens_and_secrets(void)
 {
-    static const char text[] = "DISCORD_WEBHOOK_URL=https://d/canary\nCUSTOM_WEBHOOK_URL=https://c/"
-                               "canary\nCUSTOM_WEBHOOK_SECRET=canary-secret\n";
+    static const char text[] =
+        "DISCORD_WEBHOOK_URL=https://discord.com/api/webhooks/123456789/canary-token-0123456789\n"
+        "CUSTOM_WEBHOOK_URL=https://c/canary?key=canary-key-0123456789&x=y\n"
+        "CUSTOM_WEBHOOK_SECRET=canary-secret\n";
+    static const struct {
+        const char *text, *masked;
+    } cases[] = {
+        {"https://discord.com/api/webhooks/123456789/canary-token-0123456789", "***"},
+        {"> POST /api/webhooks/123456789/canary-token-0123456789 HTTP/2",
+         "> POST /api/webhooks/123456789/*** HTTP/2"},
+        {"https://c/canary?key=canary-key-0123456789&x=y", "***"},
+        {"?key=canary-key-0123456789", "?key=***"},
+        {"'canary-secret'", "'***'"},
+        {"discord.com webhooks 123456789 c x", "discord.com webhooks 123456789 c x"},
+    };
     struct diagnostics *errors = diagnostics_new();
     GPtrArray *entries = dotenv_parse(text, strlen(text), ".env", errors);
     GPtrArray *targets = targets_from_entries(entries, ".env", errors, NULL);
     struct mask *mask = targets_mask(targets);
-    g_autofree char *masked =
-        mask_apply(mask, "https://d/canary https://c/canary canary-secret", 47, NULL);
-    g_assert_cmpstr(masked, ==, "*** *** ***");
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *masked = mask_apply(mask, cases[i].text, strlen(cases[i].text), NULL);
+        g_assert_cmpstr(masked, ==, cases[i].masked);
+    }
     g_assert_nonnull(targets_find(targets, TARGET_CUSTOM));
     g_assert_null(targets_find(targets, TARGET_SLACK));
     mask_free(mask);
@@ -344,8 +363,8 @@ int main(int argc, char **argv)
     g_test_add_func("/target/url_and_secret__limits_of_length__are_exact",
                     url_and_secret__limits_of_length__are_exact);
     g_test_add_func("/target/kind__names__are_read_back", kind__names__are_read_back);
-    g_test_add_func("/target/mask__all_targets__hides_urls_and_secrets",
-                    mask__all_targets__hides_urls_and_secrets);
+    g_test_add_func("/target/mask__all_targets__hides_urls_tokens_and_secrets",
+                    mask__all_targets__hides_urls_tokens_and_secrets);
     g_test_add_func("/target/load__files__the_credential_goes_before_the_config_directory",
                     load__files__the_credential_goes_before_the_config_directory);
     g_test_add_func("/target/load__shipped_example__configures_nothing_and_is_good",
