@@ -142,21 +142,26 @@ G_GNUC_UNUSED static void check_slack(const json_t *body)
     json_t *block, *blocks = json_object_get(body, "blocks");
     check_slack_text(text_at(body, "text"), 3000);
     g_assert_cmpuint(json_array_size(blocks), >=, 3);
-    g_assert_cmpuint(json_array_size(blocks), <=, 50);
+    g_assert_cmpuint(json_array_size(blocks), <=, 4);
     json_array_foreach(blocks, index, block)
     {
-        const char *type = text_at(block, "type");
-        const char *text =
-            text_at(block, strcmp(type, "context") == 0 ? "elements.0.text" : "text.text");
-        check_slack_text(text, strcmp(type, "header") == 0 ? 150 : 3000);
-        if (g_strcmp0(text_at(block, "text.type"), "mrkdwn") == 0) {
+        bool is_last = index + 1 == json_array_size(blocks);
+        const char *type = index == 0 ? "header" : is_last ? "context" : "section";
+        const json_t *holder = is_last ? json_array_get(json_object_get(block, "elements"), 0)
+                                       : json_object_get(block, "text");
+        const char *text = text_at(holder, "text");
+        g_assert_cmpstr(text_at(block, "type"), ==, type);
+        check_slack_text(text, index == 0 ? 150 : 3000);
+        if (index == 2 && !is_last) {
             /* the tail, and nothing else has markup */
-            g_assert_cmpuint(index, ==, 2);
-            g_assert_true(
-                json_is_true(json_object_get(json_object_get(block, "text"), "verbatim")));
+            g_assert_cmpstr(text_at(holder, "type"), ==, "mrkdwn");
+            g_assert_true(json_is_true(json_object_get(holder, "verbatim")));
             g_assert_true(g_str_has_prefix(text, "```\n"));
             g_assert_true(g_str_has_suffix(text, "\n```"));
             g_assert_true(strstr(text + 3, "```") == text + strlen(text) - 3);
+        } else {
+            g_assert_cmpstr(text_at(holder, "type"), ==, "plain_text");
+            g_assert_true(json_is_false(json_object_get(holder, "emoji")));
         }
     }
 }
@@ -169,6 +174,15 @@ G_GNUC_UNUSED static void check_custom(const struct message *message)
     g_assert_cmpint(json_integer_value(json_object_get(body, "version")), ==, 1);
     g_assert_cmpuint(strlen(text_at(body, "title")), >=, 1);
     g_assert_cmpuint(strlen(text_at(body, "message")), >=, 1);
+    const char *key;
+    json_t *value;
+    json_object_foreach(body, key, value)
+    {
+        size_t limit = strcmp(key, "log_tail") == 0  ? 12 * 1024
+                       : strcmp(key, "message") == 0 ? (2900 + 1000) * 3
+                                                     : 1024;
+        g_assert_cmpuint(json_string_length(value), <=, limit);
+    }
     json_decref(body);
 }
 
