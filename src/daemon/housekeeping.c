@@ -143,21 +143,26 @@ bool housekeeping_may_start(void *data, unsigned count)
 /* --------------------------------------------------------------------- gc */
 
 /* This very program, also after an update has put another one in its place. */
-static char *find_self(GError **error)
+static bool find_self(char **self, GError **error)
 {
     static const char link[] = "/proc/self/exe";
-    g_autofree char *path = g_file_read_link(link, NULL);
-    if (path && access(path, X_OK) == 0) {
-        return g_steal_pointer(&path);
+    *self = g_file_read_link(link, NULL);
+    if (!*self) {
+        *self = libexec_find("phantom_ci", error);
+        return *self != NULL;
     }
-    return path ? g_strdup(link) : libexec_find("phantom_ci", error);
+    if (access(*self, X_OK) != 0) {
+        g_free(*self);
+        *self = g_strdup(link);
+    }
+    return true;
 }
 
 static pid_t start_gc(const struct housekeeping *housekeeping, GError **error)
 {
     const struct paths *paths = housekeeping->paths;
-    g_autofree char *self = find_self(error);
-    if (!self) {
+    g_autofree char *self = NULL;
+    if (!find_self(&self, error)) {
         return -1;
     }
     const char *const argv[] = {self,          "gc",          "--quiet",    "--config-dir",
