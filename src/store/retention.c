@@ -44,10 +44,11 @@ static unsigned intern_branch(struct retention_history *history, GHashTable *kno
     return number;
 }
 
+/* The states that store_job_previous_verdict() knows. */
 static bool is_verdict(enum job_state state)
 {
     return state == JOB_SUCCESS || state == JOB_FAILED || state == JOB_ERROR ||
-           state == JOB_TIMEOUT;
+           state == JOB_TIMEOUT || state == JOB_INTERRUPTED || state == JOB_BLOCKED;
 }
 
 static const char *column_text(sqlite3_stmt *row, int column)

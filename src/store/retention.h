@@ -38,7 +38,7 @@ struct retention_job {
     int64_t log_bytes; /* of its log directory, 0 = none; set by the caller */
     unsigned branch;   /* index in the history's branches */
     bool is_final, is_push;
-    bool has_verdict;    /* it ran and ended by itself: success, failed, error, timeout */
+    bool has_verdict;    /* neither canceled nor superseded nor skipped */
     bool log_is_dropped; /* by an earlier pass, which may not have come to the directory */
 };
 

@@ -1,7 +1,9 @@
 """Old jobs, logs and caches go as configured; what is needed stays; a short disk makes jobs wait."""
+import contextlib
 import fcntl
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -208,6 +210,35 @@ def test_gc_killed_at_any_point_leaves_nothing_that_the_next_does_not_mend(phant
     assert not list((phantom.cache / "mirrors").glob("*.git"))
     assert sql(phantom, "PRAGMA integrity_check") == [("ok",)]
     assert gc(phantom)["bytes"] == 0
+
+
+def test_gc_killed_at_any_time_beside_jobs_that_run_and_end(phantom, watched):
+    phantom.configure('keep_jobs_for = "30d"\nkeep_bytes = "3M"\nkeep_cache_for = "1ms"\n')
+    phantom.start("--quiet")
+    chance = random.Random(20261123)
+    ran = []
+    for _ in range(20):
+        add_history(phantom, 40, days=100, log_bytes=1000)
+        recent = add_history(phantom, 20, log_bytes=100000)
+        ran.append(watched.commit_and_push())
+        process = subprocess.Popen(phantom.command("gc"), env=phantom.env, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, cwd=phantom.home)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, 0.08))
+        process.kill()
+        process.wait(10)
+    phantom.wait_idle()
+    assert phantom.wait_job(sha=ran[-1])["state"] == "success"
+    assert {job["state"] for job in phantom.jobs() if job["sha"] in ran} <= {"success", "superseded"}
+    assert gc(phantom)["failures"] == []
+    jobs = phantom.jobs()
+    dropped = {row[0] for row in sql(phantom, "SELECT job FROM note WHERE log_offset = -1")}
+    kept = {job["id"] for job in jobs if job["state"] == "success" and job["id"] not in dropped}
+    assert set(log_directories(phantom)) == kept and kept & set(recent)
+    day_ago = (time.time() - 24 * 3600) * 1000
+    assert len([job for job in jobs if job["finished"] < day_ago]) == 0
+    assert sum(path.stat().st_size for path in (phantom.state / "logs").glob("*/*")) <= 3 << 20
+    assert sql(phantom, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_gc_on_a_full_disk_fails_with_words_and_loses_nothing(phantom, watched):

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "store/outbox.h"
 #include "store/retention.h"
 #include "store_fixture.h"
 
@@ -279,6 +280,28 @@ static void history__jobs_of_all_kinds__are_told_newest_first(void)
     fixture_close(&fixture);
 }
 
+/* What a message "it is red again" is measured by must be what the plan takes for a verdict. */
+static void history__each_final_state__is_a_verdict_or_not_as_for_messages(void)
+{
+    for (int state = 0; state <= JOB_BLOCKED; state++) {
+        struct fixture fixture;
+        if (!job_state_is_final((enum job_state)state)) {
+            continue;
+        }
+        fixture_open(&fixture);
+        int64_t id = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_PUSH);
+        g_assert_true(finish(fixture.store, id, (enum job_state)state, "x"));
+        struct job next = {.id = id + 1, .repo = (char *)"app", .branch = (char *)"main"};
+        g_autofree char *verdict = NULL;
+        g_assert_true(store_job_previous_verdict(fixture.store, &next, &verdict, NULL));
+        struct retention_history *history = read_history(fixture.store);
+        const struct retention_job *job = &g_array_index(history->jobs, struct retention_job, 0);
+        g_assert_true(job->has_verdict == (verdict != NULL));
+        retention_history_free(history);
+        fixture_close(&fixture);
+    }
+}
+
 static int64_t add_finished(struct store *store)
 {
     int64_t id = enqueue(store, "main", SHA_A, NULL, JOB_TRIGGER_RUN);
@@ -537,6 +560,7 @@ int main(int argc, char **argv)
     ADD(plan__bytes__the_oldest_logs_go_till_the_others_fit);
     ADD(plan__bytes__what_goes_anyway_and_what_went_makes_room);
     ADD(history__jobs_of_all_kinds__are_told_newest_first);
+    ADD(history__each_final_state__is_a_verdict_or_not_as_for_messages);
     ADD(delete__a_job__takes_its_steps_and_notes_and_is_missed_with_a_reason);
     ADD(delete__queued_running_or_just_retried__stays);
     ADD(delete__many__goes_in_bites);
