@@ -161,11 +161,70 @@ static void compact(struct gc *gc)
     }
 }
 
+/* A branch that target_branch names stays known, or it would be told as missing again. */
+static bool is_forgettable(const struct gc *gc, const struct branch *branch)
+{
+    const struct repo_config *repo = config_find_repo(gc->context->config, branch->repo);
+    int64_t keep_for_ms = gc->context->config->keep_jobs_for_ms;
+    bool is_named =
+        repo && g_strv_contains((const char *const *)repo->target_branches, branch->name);
+    return repo && !is_named && branch->gone_ms > 0 && keep_for_ms > 0 &&
+           gc->now_ms - branch->gone_ms > keep_for_ms;
+}
+
+static bool forget_branches(struct gc *gc, GError **error)
+{
+    g_autoptr(GPtrArray) branches = store_branches(gc->context->store, NULL, error);
+    for (unsigned i = 0; branches && i < branches->len; i++) {
+        const struct branch *branch = g_ptr_array_index(branches, i);
+        int64_t begun_ms = clock_monotonic_ms();
+        bool forgotten = false;
+        if (!is_forgettable(gc, branch)) {
+            continue;
+        }
+        if (!store_retention_forget_branch(gc->context->store, branch->repo, branch->name,
+                                           branch->gone_ms, &forgotten, error)) {
+            return false;
+        }
+        gc->branches += forgotten ? 1 : 0;
+        gc_give_way(begun_ms);
+    }
+    return branches != NULL;
+}
+
+static bool forget_decisions(struct gc *gc, GError **error)
+{
+    int64_t before_ms = gc->now_ms - gc->context->config->keep_jobs_for_ms;
+    g_autoptr(GArray) decisions =
+        store_retention_stale_decisions(gc->context->store, before_ms, error);
+    const int64_t *numbers = decisions ? (const int64_t *)(const void *)decisions->data : NULL;
+    for (unsigned at = 0, taken = 0; decisions && at < decisions->len; at += taken) {
+        int64_t begun_ms = clock_monotonic_ms();
+        if (!store_retention_delete_decisions(gc->context->store, numbers + at, decisions->len - at,
+                                              &taken, error)) {
+            return false;
+        }
+        gc_give_way(begun_ms);
+    }
+    return decisions != NULL;
+}
+
+/* What is known of branches that have been gone for long goes after the last of their jobs. */
+static void forget(struct gc *gc)
+{
+    g_autoptr(GError) error = NULL;
+    if (!gc->dry_run && gc->context->config->keep_jobs_for_ms > 0 &&
+        (!forget_branches(gc, &error) || !forget_decisions(gc, &error))) {
+        gc_note_failure(gc, NULL, error);
+    }
+}
+
 static void collect(struct gc *gc)
 {
     g_autoptr(GHashTable) living = gc_living_branches(gc);
     if (living) {
         gc_jobs(gc, living);
+        forget(gc);
         collect_cache(gc, living);
         compact(gc);
     }
@@ -192,8 +251,8 @@ static int64_t count_bytes(const struct gc *gc)
 
 static bool found_something(const struct gc *gc)
 {
-    return gc->jobs_by_age + gc->jobs_by_count + gc->logs + gc->leftovers + gc->cache.workspaces +
-                   gc->cache.mirrors + gc->cache.trash >
+    return gc->jobs_by_age + gc->jobs_by_count + gc->logs + gc->leftovers + gc->branches +
+                   gc->cache.workspaces + gc->cache.mirrors + gc->cache.trash >
                0 ||
            gc->database_bytes > 0;
 }
@@ -210,6 +269,7 @@ static int report_json(const struct gc *gc)
     json_object_set_new(object, "jobs_by_count", json_integer(gc->jobs_by_count));
     json_object_set_new(object, "logs", json_integer(gc->logs));
     json_object_set_new(object, "leftovers", json_integer(gc->leftovers));
+    json_object_set_new(object, "branches", json_integer(gc->branches));
     json_object_set_new(object, "unknown_logs", json_integer(gc->unknown_logs));
     json_object_set_new(object, "workspaces", json_integer(gc->cache.workspaces));
     json_object_set_new(object, "mirrors", json_integer(gc->cache.mirrors));
@@ -246,6 +306,7 @@ static void report_text(const struct gc *gc)
     print_count(gc, gc->jobs_by_count, "job and its log", "jobs and their logs", by_count);
     print_count(gc, gc->logs, "log", "logs", by_bytes);
     print_count(gc, gc->leftovers, "leftover of a dead job", "leftovers of dead jobs", "");
+    print_count(gc, gc->branches, "branch", "branches", " from memory: gone for keep_jobs_for");
     print_count(gc, gc->cache.workspaces, "workspace", "workspaces",
                 " of branches that are gone or not watched any more");
     print_count(gc, gc->cache.mirrors, "mirror", "mirrors",

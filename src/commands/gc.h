@@ -14,6 +14,7 @@ struct gc {
     unsigned jobs_by_age, jobs_by_count;
     unsigned logs;         /* of jobs that stay */
     unsigned leftovers;    /* what jobs and earlier passes left: directories, locks */
+    unsigned branches;     /* forgotten, for they have been gone for long */
     unsigned unknown_logs; /* of jobs that this database never had; kept */
     int64_t bytes;         /* disk space, without the database and the caches */
     int64_t database_bytes;
@@ -22,6 +23,9 @@ struct gc {
 };
 
 void gc_note_failure(struct gc *gc, const char *what, const GError *error);
+
+/* Between transactions others get as much time as the last one took. */
+void gc_give_way(int64_t begun_ms);
 
 /* "section\nbranch" of every branch that is watched and there on the remote, as a set; NULL with a
  * failure noted. */

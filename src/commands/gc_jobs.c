@@ -128,8 +128,7 @@ static bool remove_log(struct pass *pass, int64_t job)
     return true;
 }
 
-/* Between transactions others get as much time as ours took. */
-static void give_way(int64_t begun_ms)
+void gc_give_way(int64_t begun_ms)
 {
     int64_t took_ms = clock_monotonic_ms() - begun_ms;
     g_usleep((gulong)CLAMP(took_ms, 1, 2 * RETENTION_BITE_MS) * 1000);
@@ -190,7 +189,7 @@ static bool delete_jobs(struct pass *pass, const GArray *plan)
             remove_log(pass, job);
             g_hash_table_remove(pass->logs, &job);
         }
-        give_way(begun_ms);
+        gc_give_way(begun_ms);
     }
     return true;
 }
@@ -214,7 +213,7 @@ static bool drop_logs(struct pass *pass, const GArray *plan)
             pass->gc->logs += remove_log(pass, ids[i]) ? 1 : 0;
             g_hash_table_remove(pass->logs, &ids[i]);
         }
-        give_way(begun_ms);
+        gc_give_way(begun_ms);
     }
     return true;
 }

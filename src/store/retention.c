@@ -211,6 +211,61 @@ bool store_retention_dropped_log(struct store *store, int64_t job, char **text, 
     return good;
 }
 
+/* --------------------------------------------------- branches, decisions */
+
+bool store_retention_forget_branch(struct store *store, const char *repo, const char *name,
+                                   int64_t gone_ms, bool *forgotten, GError **error)
+{
+    int changes = 0;
+    bool good = store_write(store, error, &changes,
+                            "DELETE FROM branch WHERE repo = ?1 AND name = ?2 AND gone > 0 AND "
+                            "gone = ?3 AND NOT EXISTS (SELECT 1 FROM job WHERE job.repo = ?1 AND "
+                            "job.branch = ?2)",
+                            "ssi", repo, name, gone_ms);
+    *forgotten = good && changes > 0;
+    return good;
+}
+
+GArray *store_retention_stale_decisions(struct store *store, int64_t before_ms, GError **error)
+{
+    GArray *decisions = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    sqlite3_stmt *statement = store_prepare(
+        store, error,
+        "SELECT id FROM decision WHERE at < ? AND NOT EXISTS (SELECT 1 FROM branch WHERE "
+        "branch.repo = decision.repo AND branch.name = decision.branch) AND NOT EXISTS (SELECT 1 "
+        "FROM job WHERE job.repo = decision.repo AND job.branch = decision.branch) ORDER BY id",
+        "i", before_ms);
+    int more = statement ? 1 : -1;
+    while (more == 1 && (more = store_step(store, error, statement)) == 1) {
+        int64_t decision = sqlite3_column_int64(statement, 0);
+        g_array_append_val(decisions, decision);
+    }
+    if (more < 0) {
+        g_clear_pointer(&decisions, g_array_unref);
+    }
+    return decisions;
+}
+
+bool store_retention_delete_decisions(struct store *store, const int64_t *decisions, unsigned count,
+                                      unsigned *taken, GError **error)
+{
+    *taken = 0;
+    if (count == 0) {
+        return true;
+    }
+    if (!store_begin(store, error)) {
+        return false;
+    }
+    int64_t begun_ms = clock_monotonic_ms();
+    bool good = true;
+    do {
+        good = store_write(store, error, NULL, "DELETE FROM decision WHERE id = ?", "i",
+                           decisions[*taken]);
+        (*taken)++;
+    } while (good && !is_full(*taken, count, begun_ms));
+    return store_end(store, true, good, error);
+}
+
 /* ------------------------------------------------------------- compaction */
 
 static bool read_number(struct store *store, const char *sql, int64_t *number, GError **error)

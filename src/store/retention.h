@@ -81,6 +81,17 @@ bool store_retention_drop_logs(struct store *store, const int64_t *jobs, unsigne
 /* The text, when the job's log was dropped; *text is NULL when it was not. */
 bool store_retention_dropped_log(struct store *store, int64_t job, char **text, GError **error);
 
+/* Forgets a branch that has been gone since gone_ms, unless it has come back since or a job of it is
+ * left. Should it ever come back, it is new. */
+bool store_retention_forget_branch(struct store *store, const char *repo, const char *name,
+                                   int64_t gone_ms, bool *forgotten, GError **error);
+
+/* Decisions from before before_ms about branches that are known no more and have no job left: a
+ * GArray of their int64_t numbers; and their removal, as store_retention_delete(). */
+GArray *store_retention_stale_decisions(struct store *store, int64_t before_ms, GError **error);
+bool store_retention_delete_decisions(struct store *store, const int64_t *decisions, unsigned count,
+                                      unsigned *taken, GError **error);
+
 /* Makes the database file smaller if at least a quarter of it and 4 MiB are unused; *freed_bytes is
  * 0 when they are not. Keeps other writers waiting meanwhile, so it gives up after limit_ms
  * (ERROR_LIMIT). The file's size in *size_bytes. */

@@ -178,6 +178,39 @@ def test_jobs_of_a_branch_that_is_gone_go_to_the_last(phantom, watched):
     assert ids(phantom) == kept and not set(gone) & set(log_directories(phantom))
 
 
+def test_a_branch_that_has_been_gone_for_long_is_forgotten_and_new_when_it_comes_back(phantom, repo):
+    repo.workflow("echo hello")
+    phantom.watch(repo, branch=["main", "named", "feature/*"])
+    daemon = phantom.start("--quiet")
+    phantom.wait_baseline()
+    steps = {"workflow/feature/x.toml": workflow("echo feature")}
+    sha = repo.commit_and_push(steps, branch="feature/x")
+    job = phantom.wait_job(sha=sha)["id"]
+    repo.delete("feature/x")
+    daemon.wait_event("branch gone .*feature/x")
+    phantom.wait_idle()
+
+    def known():
+        return {branch["name"] for branch in phantom.repo()["branches"]}
+
+    def decided():
+        return {row[0] for row in sql(phantom, "SELECT branch FROM decision")}
+
+    everything = {"main", "named", "feature/x"}
+    sql(phantom, "UPDATE branch SET gone = gone - ? WHERE gone > 0", 91 * DAY_MS)
+    sql(phantom, "UPDATE decision SET at = at - ?", 91 * DAY_MS)
+    # A job of it is left.
+    assert gc(phantom)["branches"] == 0 and known() == everything and decided() == everything
+    make_old(phantom, job)
+    done = gc(phantom)
+    assert done["branches"] == 1 and done["jobs_by_age"] == 1
+    # The one that target_branch names is missing, not forgotten.
+    assert known() == decided() == {"main", "named"}
+    repo.push("feature/x")
+    assert phantom.wait_job(sha=sha)["state"] == "success"
+    assert len([line for line in daemon.lines if "branch missing" in line]) == 1
+
+
 # ------------------------------------------------------------------------ crashes
 
 

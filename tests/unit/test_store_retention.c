@@ -443,6 +443,83 @@ static void drop_logs__twice__is_said_once_with_the_first_reason(void)
     fixture_close(&fixture);
 }
 
+static void put_branch(struct store *store, const char *name, int64_t gone_ms)
+{
+    struct branch branch = {.repo = (char *)"app",
+                            .name = (char *)name,
+                            .tip = (char *)SHA_A,
+                            .seen_ms = 1,
+                            .gone_ms = gone_ms};
+    g_assert_true(store_branch_put(store, &branch, NULL));
+}
+
+static bool forget(struct store *store, const char *name, int64_t gone_ms)
+{
+    g_autoptr(GError) error = NULL;
+    bool forgotten = false;
+    store_retention_forget_branch(store, "app", name, gone_ms, &forgotten, &error);
+    g_assert_no_error(error);
+    return forgotten;
+}
+
+static void forget_branch__back_again_or_with_a_job__stays(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    struct store *store = fixture.store;
+    put_branch(store, "gone", 100);
+    put_branch(store, "back", 0);
+    put_branch(store, "again", 200);
+    put_branch(store, "main", 100);
+    int64_t job = add_finished(store);
+    g_assert_false(forget(store, "back", 100));
+    g_assert_false(forget(store, "back", 0));
+    g_assert_false(forget(store, "again", 100));
+    g_assert_false(forget(store, "main", 100));
+    g_assert_true(forget(store, "gone", 100));
+    g_assert_false(forget(store, "gone", 100));
+    unsigned taken = 0;
+    g_autoptr(GArray) deleted = delete_jobs(store, &job, 1, job, &taken);
+    g_assert_true(forget(store, "main", 100));
+    fixture_close(&fixture);
+}
+
+static void put_decision(struct store *store, const char *branch, int64_t at_ms)
+{
+    struct decision decision = {
+        .repo = (char *)"app", .branch = (char *)branch, .at_ms = at_ms, .kind = (char *)"queued"};
+    g_assert_true(store_decision_put(store, &decision, NULL));
+}
+
+static void stale_decisions__old_and_of_nothing_that_is_known__go(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    struct store *store = fixture.store;
+    put_branch(store, "known", 0);
+    add_finished(store); /* of main */
+    for (int64_t at_ms = 98; at_ms <= 100; at_ms++) {
+        put_decision(store, "known", at_ms);
+        put_decision(store, "main", at_ms);
+        put_decision(store, "old", at_ms);
+    }
+    g_autoptr(GArray) stale = store_retention_stale_decisions(store, 100, NULL);
+    g_assert_cmpuint(stale->len, ==, 2);
+    unsigned taken = 0;
+    g_assert_true(store_retention_delete_decisions(
+        store, (const int64_t *)(const void *)stale->data, stale->len, &taken, NULL));
+    g_assert_cmpuint(taken, ==, 2);
+    static const struct {
+        const char *branch;
+        unsigned left;
+    } expected[] = {{"known", 3}, {"main", 3}, {"old", 1}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
+        g_autoptr(GPtrArray) left = store_decisions(store, "app", expected[i].branch, 0, NULL);
+        g_assert_cmpuint(left->len, ==, expected[i].left);
+    }
+    fixture_close(&fixture);
+}
+
 #ifdef PHANTOM_CI_FAULTS
 /* The deletion of a bite is all or nothing. */
 static void delete__killed_at_the_commit__leaves_all_of_them(void)
@@ -565,6 +642,8 @@ int main(int argc, char **argv)
     ADD(delete__queued_running_or_just_retried__stays);
     ADD(delete__many__goes_in_bites);
     ADD(drop_logs__twice__is_said_once_with_the_first_reason);
+    ADD(forget_branch__back_again_or_with_a_job__stays);
+    ADD(stale_decisions__old_and_of_nothing_that_is_known__go);
 #ifdef PHANTOM_CI_FAULTS
     ADD(delete__killed_at_the_commit__leaves_all_of_them);
     ADD(delete__disk_full_at_the_commit__is_an_error_and_nothing_is_deleted);
