@@ -307,7 +307,7 @@ static void take_wake(struct daemon *daemon)
     daemon->jobs_to_start = true;
 }
 
-static void begin_drain(struct daemon *daemon, unsigned signals)
+static void begin_drain(struct daemon *daemon, unsigned signals, bool end_jobs)
 {
     int64_t now_ms = clock_monotonic_ms();
     if (!daemon->draining) {
@@ -316,9 +316,9 @@ static void begin_drain(struct daemon *daemon, unsigned signals)
         event_print(EVENT_INFO, "daemon stopping", NULL);
         poller_stop(daemon->poller);
         daemon->drain_deadline_ms = now_ms + daemon->config->drain_timeout_ms;
-        signals--;
+        signals -= signals > 0 ? 1 : 0;
     }
-    if ((signals > 0 || daemon->options->kill_jobs) && !daemon->killing) {
+    if ((signals > 0 || end_jobs || daemon->options->kill_jobs) && !daemon->killing) {
         daemon->killing = true;
         daemon->drain_deadline_ms = now_ms + KILL_PATIENCE_MS;
         supervise_kill_all(daemon->supervise);
@@ -348,8 +348,8 @@ static void handle_signals(struct daemon *daemon)
     if (taken.reload && !daemon->draining) {
         daemon->reload_due_ms = clock_monotonic_ms();
     }
-    if (taken.stop > 0) {
-        begin_drain(daemon, taken.stop);
+    if (taken.stop > 0 || taken.end_jobs) {
+        begin_drain(daemon, taken.stop, taken.end_jobs);
     }
 }
 

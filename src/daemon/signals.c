@@ -11,7 +11,7 @@
 static int pipe_ends[2] = {-1, -1};
 
 /* Counters rather than bytes in the pipe: a full pipe loses a byte, but never a signal. */
-static volatile sig_atomic_t children, reloads, stops;
+static volatile sig_atomic_t children, reloads, stops, quits;
 
 static void handle_signal(int number)
 {
@@ -20,6 +20,8 @@ static void handle_signal(int number)
         children = 1;
     } else if (number == SIGHUP) {
         reloads = 1;
+    } else if (number == SIGQUIT) {
+        quits = 1;
     } else {
         stops = stops + 1;
     }
@@ -34,7 +36,7 @@ int signals_open(GError **error)
         !fd_set_nonblocking(pipe_ends[1], true, error)) {
         return -1;
     }
-    static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+    static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGQUIT};
     struct sigaction action = {.sa_handler = handle_signal, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
     sigemptyset(&action.sa_mask);
     for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
@@ -51,9 +53,13 @@ struct signals signals_take(void)
     char bytes[64];
     while (fd_read(pipe_ends[0], bytes, sizeof(bytes)) > 0) {
     }
-    struct signals taken = {.child = children, .reload = reloads, .stop = (unsigned)stops};
+    struct signals taken = {.child = children,
+                            .reload = reloads,
+                            .stop = (unsigned)stops,
+                            .end_jobs = quits};
     children = 0;
     reloads = 0;
     stops = 0;
+    quits = 0;
     return taken;
 }

@@ -9,6 +9,7 @@ struct signals {
     bool child;    /* SIGCHLD */
     bool reload;   /* SIGHUP */
     unsigned stop; /* SIGTERM, SIGINT: how many came */
+    bool end_jobs; /* SIGQUIT: stop, and end the running jobs */
 };
 
 /* Installs the handlers and returns the descriptor to poll, or -1. Once a process. */

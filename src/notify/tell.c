@@ -76,6 +76,7 @@ bool tell_step_failed(struct store *store, enum notify_policy policy, const stru
     notice.kind = NOTICE_STEP_FAILED;
     describe_job(&notice, job, now_ms);
     describe_step(&notice, step, output);
+    notice.state = step->state == STEP_TIMEOUT ? g_strdup(job_state_name(JOB_TIMEOUT)) : NULL;
     notice.reason = g_strdup(step->reason);
     notice.duration_ms = step->finished_ms - step->started_ms;
     job_free(job);
