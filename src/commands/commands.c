@@ -68,6 +68,10 @@ const struct command commands[] = {
      "changes "
      "nothing and asks nothing. Exit code 1 when a line says FAIL.",
      command_doctor},
+    {"configure", "service ...", "install, print or remove the service", NULL, command_configure},
+    {"reset", "[--yes] [--kill-jobs] [--history]",
+     "remove mirrors and workspaces, and with --history everything but the configuration", NULL,
+     command_reset},
     {"backup", "FILE [--logs] [--force] [--json]",
      "write the history and the configuration into one file",
      "Also while the daemon and jobs run. The file (mode 600) holds the database, Repo.toml, "

@@ -1,0 +1,134 @@
+#include "commands/service_unit.h"
+
+#include <string.h>
+
+#include "service_templates.h"
+
+static const char mark[] = "# Written by phantom_ci configure service, sha256 ";
+
+/* systemd.syntax(7) for the quotes, systemd.unit(5) for "%". `$` has a meaning in commands alone.
+ */
+static char *quote(const char *word, bool is_command)
+{
+    g_autoptr(GString) quoted = g_string_new("\"");
+    for (const char *at = word; *at; at++) {
+        if (*at == '%' || (*at == '$' && is_command)) {
+            g_string_append_c(quoted, *at);
+            g_string_append_c(quoted, *at);
+        } else if (*at == '"' || *at == '\\') {
+            g_string_append_c(quoted, '\\');
+            g_string_append_c(quoted, *at);
+        } else if ((unsigned char)*at < 0x20 || *at == 0x7f) {
+            g_string_append_printf(quoted, "\\x%02x", (unsigned)(unsigned char)*at);
+        } else {
+            g_string_append_c(quoted, *at);
+        }
+    }
+    g_string_append_c(quoted, '"');
+    bool is_plain = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 "/._-=:@+,") == strlen(word);
+    return is_plain && *word ? g_strdup(word) : g_string_free(g_steal_pointer(&quoted), FALSE);
+}
+
+char *service_quote(const char *word)
+{
+    return quote(word, true);
+}
+
+/* The daemon's argv. */
+static GPtrArray *list_words(const struct service *service)
+{
+    GPtrArray *words = g_ptr_array_new();
+    const char *const options[][2] = {{"--config-dir", service->config_dir},
+                                      {"--state-dir", service->state_dir},
+                                      {"--cache-dir", service->cache_dir}};
+    g_ptr_array_add(words, (char *)service->executable);
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        if (options[i][1]) {
+            g_ptr_array_add(words, (char *)options[i][0]);
+            g_ptr_array_add(words, (char *)options[i][1]);
+        }
+    }
+    return words;
+}
+
+static char *format_command(const struct service *service)
+{
+    g_autoptr(GPtrArray) words = list_words(service);
+    g_autoptr(GString) command = g_string_new(NULL);
+    for (unsigned i = 0; i < words->len; i++) {
+        g_autofree char *word = quote(g_ptr_array_index(words, i), true);
+        g_string_append_printf(command, "%s%s", i > 0 ? " " : "", word);
+    }
+    return g_string_free(g_steal_pointer(&command), FALSE);
+}
+
+static char *format_writable(const struct service *service)
+{
+    const char *const places[] = {service->paths->config, service->paths->state,
+                                  service->paths->cache};
+    g_autoptr(GString) list = g_string_new(NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *place = quote(places[i], false);
+        g_string_append_printf(list, "%s%s", i > 0 ? " " : "", place);
+    }
+    return g_string_free(g_steal_pointer(&list), FALSE);
+}
+
+static char *format_credential(const struct service *service)
+{
+    g_autofree char *value = g_strconcat(
+        "phantom_ci.env:", service->env_file ? service->env_file : "/etc/phantom_ci/env", NULL);
+    g_autofree char *quoted = quote(value, false);
+    return g_strconcat(service->env_file ? "" : "#", "LoadCredential=", quoted, NULL);
+}
+
+static void replace(GString *text, const char *name, const char *value)
+{
+    g_string_replace(text, name, value, 0);
+}
+
+char *service_format_systemd(const struct service *service)
+{
+    g_autoptr(GString) text =
+        g_string_new(service->user ? service_system_template : service_user_template);
+    g_autofree char *command = format_command(service);
+    g_autofree char *writable = format_writable(service);
+    g_autofree char *credential = format_credential(service);
+    g_autofree char *home = g_strconcat("HOME=", service->home ? service->home : "", NULL);
+    g_autofree char *environment = quote(home, false);
+    replace(text, "@COMMAND@", command);
+    replace(text, "@CREDENTIAL@", credential);
+    replace(text, "@USER@", service->user ? service->user : "");
+    replace(text, "@ENVIRONMENT@", environment);
+    replace(text, "@WRITABLE@", writable);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, -1);
+    return g_strconcat(mark, digest, "\n", text->str, NULL);
+}
+
+bool service_unit_is_untouched(const char *text)
+{
+    const char *end = strchr(text, '\n');
+    if (!g_str_has_prefix(text, mark) || !end) {
+        return false;
+    }
+    g_autofree char *said = g_strndup(text + strlen(mark), (size_t)(end - text) - strlen(mark));
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, end + 1, -1);
+    return strcmp(said, digest) == 0;
+}
+
+char *service_format_launchd(const struct service *service)
+{
+    g_autoptr(GPtrArray) words = list_words(service);
+    g_autoptr(GString) arguments = g_string_new(NULL);
+    for (unsigned i = 0; i < words->len; i++) {
+        g_autofree char *word = g_markup_escape_text(g_ptr_array_index(words, i), -1);
+        g_string_append_printf(arguments, "        <string>%s</string>\n", word);
+    }
+    g_autofree char *log = g_build_filename(service->paths->state, "daemon.log", NULL);
+    g_autofree char *escaped_log = g_markup_escape_text(log, -1);
+    g_autoptr(GString) text = g_string_new(service_launchd_template);
+    replace(text, "@ARGUMENTS@", arguments->str);
+    replace(text, "@LOG@", escaped_log);
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}

@@ -1,0 +1,142 @@
+"""phantom_ci reset: what goes, what stays, and who is asked."""
+import os
+import pty
+import signal
+
+import pytest
+
+from env.terminal import run_on_terminal
+
+
+def contents(directory):
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+@pytest.fixture
+def used(phantom, repo):
+    """An installation that ran a job and whose daemon was stopped."""
+    repo.workflow("echo out")
+    phantom.watch(repo)
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    repo.commit_and_push()
+    assert phantom.wait_job()["state"] == "success"
+    daemon.stop()
+    return phantom
+
+
+def test_mirrors_and_workspaces_go_and_the_history_stays(used, repo):
+    assert contents(used.cache / "mirrors") and contents(used.cache / "workspaces")
+    out = used.cli("reset", "--yes", check=0).out
+    assert str(used.cache) in out and "history" in out
+    for name in ("mirrors", "workspaces", "checkouts", "trash", "tmp"):
+        assert not (used.cache / name).exists()
+    assert [job["state"] for job in used.jobs()] == ["success"]
+    assert used.log(1) == b"out\n"
+    used.start()
+    sha = repo.commit_and_push()
+    assert used.wait_job(sha=sha)["state"] == "success"
+
+
+def test_history_removes_logs_and_database_but_no_configuration(used, repo):
+    before = (used.config / "Repo.toml").read_bytes()
+    used.cli("reset", "--yes", "--history", check=0)
+    assert used.jobs() == [] and not contents(used.state / "logs")
+    assert (used.config / "Repo.toml").read_bytes() == before
+    used.start()
+    used.wait_baseline()
+    sha = repo.commit_and_push()
+    assert used.wait_job(sha=sha)["id"] == 1
+
+
+def test_links_planted_in_the_cache_lead_nowhere(used, place):
+    outside = place / "outside"
+    outside.mkdir()
+    (outside / "keep").write_text("keep")
+    workspace = next(path for path in (used.cache / "workspaces").rglob("*") if path.is_dir())
+    (workspace / "link").symlink_to(outside)
+    (used.cache / "mirrors" / "link.git").symlink_to(outside)
+    (used.cache / "trash").exists() or (used.cache / "trash").symlink_to(outside)
+    used.cli("reset", "--yes", check=0)
+    assert (outside / "keep").read_text() == "keep"
+    assert not (used.cache / "mirrors").exists()
+
+
+def test_a_foreign_daemon_is_left_alone(used):
+    used.start()
+    result = used.cli("reset", "--yes", check=75)
+    assert "at work" in result.err
+    assert contents(used.cache / "mirrors")
+
+
+def test_it_asks_on_a_terminal_and_refuses_without_one(used):
+    assert "--yes" in used.cli("reset", check=2).err
+    assert contents(used.cache / "mirrors")
+    code, shown = answer(used, b"n\n")
+    assert code == 1 and b"nothing was changed" in shown and contents(used.cache / "mirrors")
+    code, shown = answer(used, b"y\n")
+    assert code == 0 and not contents(used.cache / "mirrors")
+
+
+def answer(phantom, words):
+    """Runs reset on a terminal at which somebody types."""
+    command = phantom.command("reset")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        try:
+            os.execve(command[0], command, phantom.env)
+        finally:
+            os._exit(127)
+    os.write(terminal, words)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+@pytest.mark.parametrize("how", ["wait", "kill"])
+def test_a_job_that_outlived_its_daemon_is_waited_for_or_ended(phantom, repo, how):
+    gate = phantom.directory / "gate"
+    repo.workflow(f"sh -c 'while [ ! -e {gate} ]; do sleep 0.02; done; cat workflow/main.toml'")
+    phantom.watch(repo, grace="100ms")
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    repo.commit_and_push()
+    phantom.wait_until(lambda: phantom.jobs() and phantom.job(1)["steps"], what="the step")
+    daemon.kill9()
+    if how == "wait":
+        import threading
+        timer = threading.Timer(0.5, gate.touch)
+        timer.start()
+        out = phantom.cli("reset", "--yes", check=0).out
+        assert "waiting for job 1" in out and phantom.job(1)["state"] == "success"
+    else:
+        out = phantom.cli("reset", "--yes", "--kill-jobs", check=0).out
+        assert "ending job 1" in out and phantom.job(1)["state"] == "interrupted"
+    assert not (phantom.cache / "workspaces").exists()
+
+
+@pytest.mark.parametrize("moment", range(1, 13))
+def test_killed_at_any_moment_it_leaves_what_works(used, repo, moment):
+    result = used.cli("reset", "--yes", "--history", env={"PHANTOM_CI_FAULT": f"reset.remove:{moment}:KILL"})
+    assert result.returncode == -signal.SIGKILL
+    used.start()
+    used.wait_baseline()
+    sha = repo.commit_and_push()
+    assert used.wait_job(sha=sha)["state"] == "success"
+    used.stop_all()
+    used.cli("reset", "--yes", "--history", check=0)
+    assert used.jobs() == []
+
+
+def test_on_a_fresh_machine_there_is_nothing_to_do(phantom):
+    assert "nothing to remove" in phantom.cli("reset", "--yes", check=0).out
+    assert not phantom.state.exists()
+    assert run_on_terminal(phantom.command("reset", "--help"), phantom.env)[0] == 0
