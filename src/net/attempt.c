@@ -121,6 +121,7 @@ static int try_exec(const char *path)
     return errno;
 }
 
+/* What counts is the process that was made: to wait for it is another call. */
 static int try_fork(const char *path)
 {
     (void)path;
@@ -128,7 +129,9 @@ static int try_fork(const char *path)
     if (child == 0) {
         _exit(0);
     }
-    return errno_unless(child > 0 && waitpid(child, NULL, 0) == child);
+    int result = errno_unless(child > 0);
+    waitpid(child, NULL, 0);
+    return result;
 }
 
 static int try_fork_exec(const char *path)
@@ -137,11 +140,12 @@ static int try_fork_exec(const char *path)
     if (child == 0) {
         _exit(try_exec(path));
     }
+    int result = errno_unless(child > 0);
     int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child) {
-        return errno;
+    if (result == 0 && waitpid(child, &status, 0) == child) {
+        result = WIFEXITED(status) ? WEXITSTATUS(status) : EINVAL;
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EINVAL;
+    return result;
 }
 
 /* A socket that is bound (or not) and listens; on Linux listen() binds by itself. */
@@ -212,6 +216,14 @@ static int try_undump(const char *path)
     (void)path;
     return errno_unless(prctl(PR_SET_DUMPABLE, 1) == 0);
 }
+
+/* What would be open to others of the same user: core files, ptrace, /proc/PID/mem. */
+static int try_dumpable(const char *path)
+{
+    (void)path;
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    return dumpable < 0 ? errno : dumpable == 1 ? 0 : ESRCH;
+}
 #endif
 
 int attempt(const char *act, const char *path)
@@ -220,16 +232,17 @@ int attempt(const char *act, const char *path)
         const char *name;
         int (*try)(const char *path);
     } acts[] = {
-        {"read", try_read},       {"list", try_list},           {"write", try_write},
-        {"append", try_append},   {"empty", try_empty},         {"truncate", try_truncate},
-        {"create", try_create},   {"rename", try_rename},       {"link", try_link},
-        {"symlink", try_symlink}, {"mkdir", try_mkdir},         {"mkfifo", try_mkfifo},
-        {"unlink", try_unlink},   {"chmod", try_chmod},         {"exec", try_exec},
-        {"fork", try_fork},       {"fork-exec", try_fork_exec}, {"bind", try_bind},
-        {"listen", try_listen},   {"unix", try_unix},           {"kill", try_kill},
+        {"read", try_read},         {"list", try_list},           {"write", try_write},
+        {"append", try_append},     {"empty", try_empty},         {"truncate", try_truncate},
+        {"create", try_create},     {"rename", try_rename},       {"link", try_link},
+        {"symlink", try_symlink},   {"mkdir", try_mkdir},         {"mkfifo", try_mkfifo},
+        {"unlink", try_unlink},     {"chmod", try_chmod},         {"exec", try_exec},
+        {"fork", try_fork},         {"fork-exec", try_fork_exec}, {"bind", try_bind},
+        {"listen", try_listen},     {"unix", try_unix},           {"kill", try_kill},
         {"ptrace", try_ptrace},
 #ifdef __linux__
-        {"netlink", try_netlink}, {"memfd", try_memfd},         {"undump", try_undump},
+        {"netlink", try_netlink},   {"memfd", try_memfd},         {"undump", try_undump},
+        {"dumpable", try_dumpable},
 #endif
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(acts); i++) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,10 +43,12 @@ static struct ruleset everything_known(int version)
     return rules;
 }
 
-/* An older kernel takes a longer struct as long as what it does not know is zero. */
-static int create_ruleset(const struct ruleset *rules)
+/* As long as the kernel of that version knows the struct: it grew with versions 4 and 6. */
+static size_t ruleset_size(int version)
 {
-    return (int)syscall(SYS_landlock_create_ruleset, rules, sizeof(*rules), 0);
+    return version >= 6   ? sizeof(struct ruleset)
+           : version >= 4 ? offsetof(struct ruleset, scopes)
+                          : offsetof(struct ruleset, network);
 }
 
 static bool allow_path(int ruleset_fd, const char *path, GError **error)
@@ -88,7 +91,8 @@ bool landlock_read_only(const char *const *system_paths, const char *const *read
         return true;
     }
     const struct ruleset rules = everything_known(*version);
-    auto_fd ruleset_fd = create_ruleset(&rules);
+    auto_fd ruleset_fd =
+        (int)syscall(SYS_landlock_create_ruleset, &rules, ruleset_size(*version), 0);
     if (ruleset_fd < 0) {
         return error_set_errno(error, SANDBOX_ERROR, errno, "Landlock makes no set of rules");
     }

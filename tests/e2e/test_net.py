@@ -3,6 +3,7 @@ import email.utils
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -557,7 +558,7 @@ def test_nobody_to_read_the_answers_is_the_end(place, receiver):
     process.stdin.write(request(1, receiver.url(), timeout_ms=60_000))
     receiver.wait_requests(1)
     os.close(answers_end)
-    assert process.wait(20) == 0
+    assert process.wait(10) == 0
     process.stdin.close()
 
 
@@ -599,9 +600,8 @@ def test_a_request_under_way_is_not_idle(start, receiver):
 
 PARENT = """
 import subprocess, sys, time
-net = subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[int(sys.argv[2])])
-net.stdin.write(bytes.fromhex(sys.argv[3])); net.stdin.flush()
-print(net.pid, flush=True)
+net, its_input, its_output, alive = sys.argv[1], *map(int, sys.argv[2:])
+print(subprocess.Popen([net], stdin=its_input, stdout=its_output, pass_fds=[alive]).pid, flush=True)
 time.sleep(1000)
 """
 
@@ -609,18 +609,24 @@ time.sleep(1000)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG is Linux's")
 def test_it_dies_with_its_parent_even_when_its_pipes_stay_open(place, receiver):
     receiver.default = replies.hang()
-    alive_end, its_end = os.pipe()
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, NET, str(its_end), request(1, receiver.url()).hex()],
-                              stdout=subprocess.PIPE, env=clean_environment(place), pass_fds=[its_end])
-    os.close(its_end)
+    alive, its_alive = os.pipe()
+    its_input, requests = os.pipe()
+    answers, its_output = os.pipe()
+    passed = [its_input, its_output, its_alive]
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, NET, *map(str, passed)], stdout=subprocess.PIPE,
+                              env=clean_environment(place), pass_fds=passed)
+    os.close(its_alive)
     pid = int(parent.stdout.readline())
+    os.write(requests, request(1, receiver.url(), timeout_ms=60_000))
     receiver.wait_requests(1)
     with open(f"/proc/{pid}/cmdline") as file:
         assert "phantom_ci-net" in file.read()
     parent.kill()
     parent.wait(10)
-    assert os.read(alive_end, 1) == b"", "the last holder of the other end is gone"
-    os.close(alive_end)
+    assert select.select([alive], [], [], 10)[0], "it is still there"
+    assert os.read(alive, 1) == b"", "the last holder of the other end is gone"
+    for fd in (alive, its_input, requests, answers, its_output):
+        os.close(fd)
     parent.stdout.close()
 
 
