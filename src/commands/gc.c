@@ -273,6 +273,7 @@ static int report_json(const struct gc *gc)
     json_object_set_new(object, "unknown_logs", json_integer(gc->unknown_logs));
     json_object_set_new(object, "workspaces", json_integer(gc->cache.workspaces));
     json_object_set_new(object, "mirrors", json_integer(gc->cache.mirrors));
+    json_object_set_new(object, "refs", json_integer(gc->cache.refs));
     json_object_set_new(object, "in_use", json_integer(gc->cache.in_use));
     json_object_set_new(object, "trash", json_integer(gc->cache.trash));
     json_object_set_new(object, "bytes", json_integer(count_bytes(gc)));

@@ -363,10 +363,26 @@ static void remove_locked_mirror(const struct prune *prune, int mirrors_fd, cons
     }
 }
 
+/* A mirror that stays keeps no commits of branches that don't. */
+static void release_refs(const struct prune *prune, const char *name)
+{
+    g_autofree char *stem = g_build_filename(prune->cache, "mirrors", name, NULL);
+    g_autoptr(GError) error = NULL;
+    unsigned released = 0;
+    if (!prune->rules->dry_run &&
+        !mirror_release_refs(stem, prune->rules->checkouts, &released, &error)) {
+        note_failure(prune, stem, error);
+    }
+    prune->removals->refs += released;
+}
+
 static void prune_mirror(const struct prune *prune, int mirrors_fd, const char *name)
 {
-    if (g_hash_table_contains(prune->rules->mirrors, name) ||
-        !is_due(prune, mirror_used_ms(mirrors_fd, name))) {
+    if (g_hash_table_contains(prune->rules->mirrors, name)) {
+        release_refs(prune, name);
+        return;
+    }
+    if (!is_due(prune, mirror_used_ms(mirrors_fd, name))) {
         return;
     }
     g_autofree char *stem = g_build_filename(prune->cache, "mirrors", name, NULL);

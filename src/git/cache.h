@@ -28,6 +28,7 @@ struct cache_rules {
 
 struct cache_removals {
     unsigned workspaces, mirrors;
+    unsigned refs;   /* of mirrors that stay: commits of branches that are not in `checkouts` */
     unsigned in_use; /* not wanted any more, but a job is at work in them */
     unsigned trash; /* entries of trash/ that were removed, not counting those put there just now */
     int64_t bytes;  /* disk space of all that was removed */

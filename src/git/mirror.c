@@ -60,9 +60,7 @@ bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spaw
     return false;
 }
 
-/* Under refs/phantom_ci/: every byte but letters, digits, '-' and '_' as %XX, so that no name is
- * another one's directory or against the rules of git. */
-static char *ref_name(const char *text, const char *suffix)
+char *mirror_ref_name(const char *text, const char *suffix)
 {
     g_assert(text);
     g_autoptr(GString) name = g_string_new(NULL);
@@ -433,8 +431,8 @@ static bool fetch_branch_of(struct mirror *mirror, const struct wanted *wanted, 
                             GError **error)
 {
     g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
-    g_autofree char *branch_ref = ref_name(wanted->keep_ref, "-branch");
-    g_autofree char *ref = ref_name(wanted->keep_ref, "");
+    g_autofree char *branch_ref = mirror_ref_name(wanted->keep_ref, "-branch");
+    g_autofree char *ref = mirror_ref_name(wanted->keep_ref, "");
     if (!fetch_into(mirror, source, branch_ref, said, error)) {
         return false;
     }
@@ -458,10 +456,10 @@ static bool fetch_wanted(struct mirror *mirror, const struct wanted *wanted, cha
     }
     if (!wanted->sha) {
         g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
-        g_autofree char *tip_ref = ref_name(wanted->branch, "-tip");
+        g_autofree char *tip_ref = mirror_ref_name(wanted->branch, "-tip");
         return fetch_into(mirror, source, tip_ref, said, error);
     }
-    g_autofree char *ref = ref_name(wanted->keep_ref, "");
+    g_autofree char *ref = mirror_ref_name(wanted->keep_ref, "");
     GError *failure = NULL;
     if (!fetch_into(mirror, wanted->sha, ref, said, &failure)) {
         if (failure->code != ERROR_NOT_FOUND || !wanted->branch) {
@@ -591,7 +589,7 @@ bool mirror_fetch_tip(struct mirror *mirror, const char *branch, char **tip_ref,
         return false;
     }
     mirror->fresh = false;
-    *tip_ref = ref_name(branch, "-tip");
+    *tip_ref = mirror_ref_name(branch, "-tip");
     return true;
 }
 
@@ -613,7 +611,7 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, co
     mirror->branch = g_strdup(branch);
     mirror->keep_ref = g_strdup(keep_ref);
     struct wanted wanted = {.sha = sha, .branch = branch, .keep_ref = keep_ref};
-    g_autofree char *ref = ref_name(keep_ref, "");
+    g_autofree char *ref = mirror_ref_name(keep_ref, "");
     bool ok = !mirror->fresh && is_present(mirror, sha) && update_ref(mirror, ref, sha, NULL);
     if (!ok) {
         auto_fd lock = lock_for_fetch(mirror, error);

@@ -68,6 +68,12 @@ bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, 
 char *mirror_read_file(struct mirror *mirror, const char *sha, const char *path, size_t limit_bytes,
                        size_t *length, GError **error);
 
+/* Lets go of the commits that no keep_ref of the set `keep` holds, at most MIRROR_REFS_AT_ONCE refs
+ * a call; git collects them some weeks later. `stem` is the mirror's path without ".git". Does
+ * nothing while anybody uses the mirror. *released counts the refs. */
+enum { MIRROR_REFS_AT_ONCE = 100 };
+bool mirror_release_refs(const char *stem, GHashTable *keep, unsigned *released, GError **error);
+
 /* `git gc --auto` if nobody else uses the mirror now. */
 void mirror_collect_garbage(struct mirror *mirror);
 

@@ -26,6 +26,12 @@ struct mirror {
 /* cache/mirrors/<name>-<hash>; free with g_free(). */
 char *mirror_stem(const char *cache, const struct git_remote *remote);
 
+/* The ref under refs/phantom_ci/ for a keep_ref or a branch: every byte but letters, digits, '-'
+ * and
+ * '_' as %XX, so that no name is another one's directory or against the rules of git. Free with
+ * g_free(). */
+char *mirror_ref_name(const char *text, const char *suffix);
+
 /* Runs git on the mirror with the local environment. A failure of git is ERROR_SYSTEM. `out` as in
  * git_run(). */
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,

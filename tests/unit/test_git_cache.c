@@ -227,6 +227,75 @@ static void mirrors__F5_in_the_hands_of_a_job__stay(void)
     close_fixture(&fixture);
 }
 
+static char *list_refs(const struct prune_fixture *fixture, const char *name)
+{
+    return sh(fixture->files.cache,
+              "git --git-dir=mirrors/%s.git for-each-ref --format='%%(refname)'", name);
+}
+
+static void fetch(const struct prune_fixture *fixture, const char *sha, const char *keep_ref)
+{
+    const struct git_remote remote = {fixture->files.url, NULL};
+    GError *error = NULL;
+    struct mirror *mirror = mirror_open(fixture->files.cache, &remote, NULL, &error);
+    g_assert_no_error(error);
+    bool rebuilt = false;
+    g_assert_true(mirror_fetch(mirror, sha, "main", keep_ref, &rebuilt, &error));
+    g_assert_no_error(error);
+    mirror_close(mirror);
+}
+
+static void mirrors__refs_of_branches_that_are_gone__go_packed_or_loose(void)
+{
+    struct prune_fixture fixture;
+    open_fixture(&fixture);
+    char *name = make_mirror(&fixture);
+    g_autofree char *sha = commit(&fixture.files, "echo 1 >file");
+    g_hash_table_add(fixture.mirrors, name);
+    g_hash_table_add(fixture.checkouts, cache_checkout_name("app", "main"));
+    fetch(&fixture, sha, "app/main");
+    fetch(&fixture, sha, "app/feature%2Fpacked");
+    g_autofree char *packed = sh(fixture.files.cache,
+                                 "git --git-dir=mirrors/%s.git pack-refs --all; "
+                                 "git --git-dir=mirrors/%s.git update-ref refs/other/x %s",
+                                 name, name, sha);
+    fetch(&fixture, sha, "app/loose");
+    g_autofree char *before = list_refs(&fixture, name);
+    assert_contains(before, "refs/phantom_ci/app%2Ffeature%252Fpacked");
+    assert_contains(before, "refs/phantom_ci/app%2Floose");
+    /* While a job has the mirror nothing happens. */
+    const struct git_remote remote = {fixture.files.url, NULL};
+    struct mirror *mirror = mirror_open(fixture.files.cache, &remote, NULL, NULL);
+    prune(&fixture);
+    g_assert_cmpuint(fixture.removals.refs, ==, 0);
+    mirror_close(mirror);
+    fixture.dry_run = true;
+    prune(&fixture);
+    fixture.dry_run = false;
+    g_autofree char *same = list_refs(&fixture, name);
+    g_assert_cmpstr(same, ==, before);
+    prune(&fixture);
+    g_assert_cmpuint(fixture.removals.failures->len, ==, 0);
+    g_assert_cmpuint(fixture.removals.refs, >=, 2);
+    g_autofree char *after = list_refs(&fixture, name);
+    assert_contains(after, "refs/phantom_ci/app%2Fmain");
+    assert_contains(after, "refs/other/x");
+    g_assert_null(strstr(after, "packed"));
+    g_assert_null(strstr(after, "loose"));
+    prune(&fixture);
+    g_assert_cmpuint(fixture.removals.refs, ==, 0);
+    /* A ref file that a crash has left empty is no obstacle. */
+    g_autofree char *torn =
+        sh(fixture.files.cache, ": >'mirrors/%s.git/refs/phantom_ci/app%%2Ftorn'", name);
+    prune(&fixture);
+    g_assert_cmpuint(fixture.removals.failures->len, ==, 0);
+    g_autofree char *left = sh(fixture.files.cache, "ls mirrors/%s.git/refs/phantom_ci", name);
+    g_assert_null(strstr(left, "torn"));
+    /* A branch that comes back finds what it needs. */
+    fetch(&fixture, sha, "app/loose");
+    close_fixture(&fixture);
+}
+
 static void trash__what_can_be_removed__goes_and_the_rest_is_told(void)
 {
     struct prune_fixture fixture;
@@ -294,6 +363,7 @@ int main(int argc, char **argv)
     ADD(workspaces__links_in_their_place__S24_are_never_followed);
     ADD(mirrors__unwanted_and_unused_for_long__go_with_their_locks);
     ADD(mirrors__F5_in_the_hands_of_a_job__stay);
+    ADD(mirrors__refs_of_branches_that_are_gone__go_packed_or_loose);
     ADD(trash__what_can_be_removed__goes_and_the_rest_is_told);
 #ifdef PHANTOM_CI_FAULTS
     ADD(workspaces__killed_at_any_point__the_next_one_finishes);
