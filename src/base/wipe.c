@@ -33,6 +33,9 @@ void wipe_free_string(char **text)
 void wipe_array_front(GByteArray *array, size_t length)
 {
     g_assert(length <= array->len);
+    if (length == 0) {
+        return; /* an array that never held anything has no data to point at */
+    }
     size_t left = array->len - length;
     memmove(array->data, array->data + length, left);
     wipe_bytes(array->data + left, length);

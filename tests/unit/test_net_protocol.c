@@ -546,6 +546,8 @@ static void answer_parse__borders__are_held(void)
 static void wipe__bytes_taken_from_the_front__leave_nothing_behind(void)
 {
     g_autoptr(GByteArray) array = g_byte_array_new();
+    wipe_array_front(array, 0);
+    g_assert_cmpuint(array->len, ==, 0);
     g_byte_array_append(array, (const guint8 *)"secretREST", 10);
     wipe_array_front(array, 6);
     g_assert_cmpmem(array->data, array->len, "REST", 4);
