@@ -37,25 +37,31 @@ static bool ask_text(struct store *store, sqlite3_stmt *statement, char **text, 
 }
 
 /*
- * Exclusive locking mode keeps every lock once taken: from the first read on nobody else gets in,
- * also while the journal mode changes. Leaving WAL moves the log into the file and removes it.
+ * Exclusive locking mode keeps every lock once taken, also while the journal mode changes. Leaving
+ * WAL moves the log into the file and removes it. Until a database has proved to be ours, neither
+ * happens, and its log is kept as it is.
  */
 static bool take_out_of_use(struct store *store, GError **error)
 {
-    g_autofree char *mode = NULL;
     g_autofree char *locking = NULL;
+    g_autofree char *changed = NULL;
+    g_autofree char *mode = NULL;
     sqlite3_busy_timeout(store->database, BUSY_TIMEOUT_MS);
     sqlite3_db_config(store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    bool good = ask_text(store, store_prepare(store, error, "PRAGMA locking_mode=EXCLUSIVE", ""),
-                         &locking, error) &&
-                store_check_identity(store, error) &&
-                ask_text(store, store_prepare(store, error, "PRAGMA journal_mode=DELETE", ""),
-                         &mode, error);
-    if (good && g_strcmp0(mode, "delete") != 0) {
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    bool good =
+        store_check_identity(store, error) &&
+        ask_text(store, store_prepare(store, error, "PRAGMA locking_mode=EXCLUSIVE", ""), &locking,
+                 error) &&
+        ask_text(store, store_prepare(store, error, "PRAGMA journal_mode=DELETE", ""), &changed,
+                 error) &&
+        store_execute(store, error, store_prepare(store, error, "BEGIN EXCLUSIVE", "")) &&
+        ask_text(store, store_prepare(store, error, "PRAGMA journal_mode", ""), &mode, error);
+    if (good && (g_strcmp0(changed, "delete") != 0 || g_strcmp0(mode, "delete") != 0)) {
         g_set_error(error, STORE_ERROR, ERROR_BUSY, "%s is in use", store->path);
         good = false;
     }
-    return good && store_execute(store, error, store_prepare(store, error, "BEGIN EXCLUSIVE", ""));
+    return good;
 }
 
 static bool open_present(struct replacement *replacement, GError **error)

@@ -1,8 +1,10 @@
 /* What a backup holds, and what is refused as one. */
+#include <sys/wait.h>
+
 #include "backup_fixture.h"
 #include "store/replace.h"
 
-enum { FLIPS = 400 };
+enum { FLIPS = 300 };
 
 static struct backup *open_good(const char *path)
 {
@@ -446,6 +448,36 @@ static void replace__damaged_or_absent_database__is_no_obstacle(void)
     }
 }
 
+static void replace__unusable_database_with_a_live_log__keeps_both(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    store_close(g_steal_pointer(&fixture.store));
+    g_autofree char *fresh = make_fresh(&fixture);
+    g_autofree char *kept = g_strconcat(fixture.path, ".kept", NULL);
+    g_autofree char *log = g_strconcat(fixture.path, "-wal", NULL);
+    g_autofree char *kept_log = g_strconcat(kept, "-wal", NULL);
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        sqlite3 *database = NULL;
+        sqlite3_open(fixture.path, &database);
+        sqlite3_exec(database, "PRAGMA user_version=999", NULL, NULL, NULL);
+        _exit(0); /* without a close, which would empty the log */
+    }
+    g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+    g_autoptr(GBytes) before = contents(log);
+    g_assert_cmpuint(g_bytes_get_size(before), >, 0);
+    struct replacement *replacement = begin_good(fixture.path);
+    g_assert_null(replacement_present(replacement));
+    finish_good(replacement, fresh, kept);
+    g_autoptr(GBytes) after = contents(kept_log);
+    g_assert_nonnull(after);
+    g_assert_true(g_bytes_equal(before, after));
+    assert_first_sha(fixture.path, SHA_C);
+    fixture_close(&fixture);
+}
+
 static void job_numbers__raised__are_never_lowered(void)
 {
     struct fixture fixture;
@@ -481,6 +513,7 @@ int main(int argc, char **argv)
     ADD(replace__given_up__leaves_the_present_database_in_use);
     ADD(replace__while_it_lasts__nobody_else_gets_in);
     ADD(replace__damaged_or_absent_database__is_no_obstacle);
+    ADD(replace__unusable_database_with_a_live_log__keeps_both);
     ADD(job_numbers__raised__are_never_lowered);
     return g_test_run();
 }
