@@ -53,8 +53,12 @@ static const char *skip_comment(const char *at, const char *end)
 
 /* Where a scan is: what decides whether a '[' begins the header of a table and a '.' parts a key.
  */
+enum { KINDS_MAX = 512 }; /* twice what the parser lets stand within each other */
+
 struct scan {
     const char *at, *end;
+    char kinds[KINDS_MAX]; /* '[' or '{' of what is open */
+    char last;             /* the character before, without blanks and comments */
     unsigned parts; /* of the key that may be here; numbers hold one dot and are not in the way */
     unsigned depth; /* brackets and braces that are open */
     bool in_value;  /* behind the '=' of a line */
@@ -65,12 +69,20 @@ static bool begins_key(char c)
     return g_ascii_isalnum(c) || c == '-' || c == '_' || c == '"' || c == '\'';
 }
 
+static void open_bracket(struct scan *scan, char c)
+{
+    if (scan->depth < KINDS_MAX) {
+        scan->kinds[scan->depth] = c;
+    }
+    scan->depth++;
+}
+
 /* "[", or "[[", with a name or the closing bracket behind it; at the last bracket afterwards. */
 static bool scan_header(struct scan *scan)
 {
     if (scan->end - scan->at >= 2 && scan->at[1] == '[') {
         scan->at++;
-        scan->depth++;
+        open_bracket(scan, '[');
     }
     const char *name = scan->at + 1;
     while (name < scan->end && (*name == ' ' || *name == '\t')) {
@@ -83,10 +95,24 @@ static bool scan_header(struct scan *scan)
     return true;
 }
 
+/* "[}" and "[1, }": parse_value() takes it for granted that a value begins there. */
+static bool is_brace_for_value(const struct scan *scan)
+{
+    bool in_array =
+        scan->depth > 0 && scan->depth <= KINDS_MAX && scan->kinds[scan->depth - 1] == '[';
+    return *scan->at == '}' && in_array && (scan->last == '[' || scan->last == ',');
+}
+
 /* One character outside of strings and comments. */
 static bool scan_character(struct scan *scan)
 {
     char c = *scan->at;
+    if (is_brace_for_value(scan)) {
+        return false;
+    }
+    if (!strchr(" \t\r\n", c)) {
+        scan->last = c;
+    }
     if ((unsigned char)c >= 0x80) {
         return false;
     }
@@ -98,7 +124,7 @@ static bool scan_character(struct scan *scan)
     }
     if (c == '[' || c == '{') {
         bool is_header = c == '[' && scan->depth == 0 && !scan->in_value;
-        scan->depth++;
+        open_bracket(scan, c);
         return !is_header || scan_header(scan);
     }
     if ((c == ']' || c == '}') && scan->depth > 0) {
@@ -116,6 +142,7 @@ static bool scan_structure(struct scan *scan)
         if (*scan->at == '#') {
             scan->at = skip_comment(scan->at, scan->end);
         } else if (*scan->at == '"' || *scan->at == '\'') {
+            scan->last = *scan->at;
             scan->at = skip_string(scan->at, scan->end);
         } else if (scan_character(scan)) {
             scan->at++;
@@ -128,6 +155,9 @@ static bool scan_structure(struct scan *scan)
 
 static char *describe(const struct scan *scan)
 {
+    if (*scan->at == '}') {
+        return g_strdup("a '}' where a value of the array, or its ']', is expected");
+    }
     if (*scan->at == '.' && scan->parts > TOML_KEY_MAX_PARTS) {
         return g_strdup_printf("a key of more than %d parts", TOML_KEY_MAX_PARTS);
     }
@@ -153,7 +183,7 @@ bool toml_scan(const char *bytes, size_t length, struct toml_error *error)
                  : g_strdup("a NUL character does not belong in a text file");
         return refuse(error, bytes, bad, message);
     }
-    struct scan scan = {bytes, bytes + length, 1, 0, false};
+    struct scan scan = {.at = bytes, .end = bytes + length, .parts = 1};
     if (scan_structure(&scan)) {
         return true;
     }

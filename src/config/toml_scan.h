@@ -7,6 +7,7 @@
  * recursion;
  * - the header of a table begins with a name: parse_key() takes that for granted
  * (TOML_ASSERT_ASSUME);
+ * - no '}' stands where an array expects a value: parse_value() takes that for granted;
  * - characters beyond ASCII stand in strings and comments only, as TOML 1.0 has it.
  */
 #ifndef PHANTOM_CI_CONFIG_TOML_SCAN_H

@@ -176,6 +176,26 @@ static void test_headers(void)
         parse_good("a = [\n[1], # [#\n  [[\n]] ]\n[ b ]\n[[ 'c' ]]\n[ \"d\" . e ]\nf = [[ ]]\n"));
 }
 
+/* toml++ asserts that a value begins there. */
+static void test_brace_for_value(void)
+{
+    static const struct {
+        const char *text;
+        unsigned line, column;
+    } cases[] = {{"a = [}\n", 1, 6},
+                 {"a = [ 1, # x\n } ]\n", 2, 2},
+                 {"a = [{b = 1}, }]\n", 1, 15},
+                 {"a = {b = ['}', }]}\n", 1, 16},
+                 {"a = {b = [[1], [}]]}\n", 1, 17}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        assert_error(cases[i].text, strlen(cases[i].text), cases[i].line, cases[i].column,
+                     "a '}' where a value");
+    }
+    toml_free(parse_good("a = [{b = [1, 2, ]}, {}, ]\nb = [ '}', \"}\" ] # [}\nc = {d = [[]]}\n"));
+    /* Elsewhere the parser has better words. */
+    assert_error("a = {b = 1, }\n", 14, 1, 13, "dangling comma");
+}
+
 static void test_equal(void)
 {
     static const char *const texts[] = {
@@ -210,6 +230,7 @@ int main(int argc, char **argv)
     g_test_add_func("/config_toml/depth__beyond_the_limits__is_refused", test_depth);
     g_test_add_func("/config_toml/depth__within_the_limits__is_parsed", test_depth_allowed);
     g_test_add_func("/config_toml/header__without_name__is_refused", test_headers);
+    g_test_add_func("/config_toml/array__brace_for_a_value__is_refused", test_brace_for_value);
     g_test_add_func("/config_toml/equal__pairs__compares_keys_and_values", test_equal);
     return g_test_run();
 }
