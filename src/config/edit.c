@@ -20,8 +20,7 @@ static struct toml_value *parse(const char *text, size_t length, const char *fil
     return root;
 }
 
-/* A TOML basic string (TOML 1.0, "String"). */
-static void append_string(GString *out, const char *text)
+void edit_append_string(GString *out, const char *text)
 {
     g_string_append_c(out, '"');
     for (; *text; text++) {
@@ -37,13 +36,13 @@ static void append_string(GString *out, const char *text)
     g_string_append_c(out, '"');
 }
 
-static void append_key(GString *out, const char *name)
+void edit_append_key(GString *out, const char *name)
 {
     static const char bare[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     if (*name && strspn(name, bare) == strlen(name)) {
         g_string_append(out, name);
     } else {
-        append_string(out, name);
+        edit_append_string(out, name);
     }
 }
 
@@ -51,7 +50,7 @@ static void append_pair(GString *out, const char *key, const char *value, const 
 {
     if (value) {
         g_string_append_printf(out, "%s = ", key);
-        append_string(out, value);
+        edit_append_string(out, value);
         g_string_append(out, line_end);
     }
 }
@@ -131,7 +130,7 @@ char *edit_add_section(const char *text, size_t length, const char *file,
         g_string_append(out, line_end);
     }
     g_string_append_c(out, '[');
-    append_key(out, section->name);
+    edit_append_key(out, section->name);
     g_string_append_printf(out, "]%s", line_end);
     append_pair(out, "path", section->path, line_end);
     append_pair(out, "target_branch", section->target_branch, line_end);

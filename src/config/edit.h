@@ -25,6 +25,10 @@ char *edit_add_section(const char *text, size_t length, const char *file,
 char *edit_remove_section(const char *text, size_t length, const char *file, const char *name,
                           GError **error);
 
+/* A TOML basic string (TOML 1.0, "String"), and a key, bare where that can be. */
+void edit_append_string(GString *out, const char *text);
+void edit_append_key(GString *out, const char *name);
+
 /* A name for a repository from its URL: the last path component without ".git". Free with g_free().
  */
 char *edit_name_from_url(const char *url);
