@@ -185,6 +185,7 @@ static int examine(struct doctor *doctor)
     doctor_check_host(doctor);
     doctor_check_directories(doctor);
     doctor_check_configuration(doctor);
+    doctor_check_limits(doctor);
     doctor_check_state(doctor);
     doctor_check_service(doctor);
     doctor_check_sandbox(doctor);
@@ -313,8 +314,9 @@ static int visit(struct doctor *doctor, int64_t limit_ms)
 {
     int ends[2] = {-1, -1};
     g_autoptr(GError) error = NULL;
-    doctor->place =
-        mmap(NULL, DOCTOR_PLACE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const int protection = PROT_READ | PROT_WRITE;
+    /* cppcheck-suppress invalidFunctionArg ; an anonymous mapping wants -1, mmap(2) */
+    doctor->place = mmap(NULL, DOCTOR_PLACE_BYTES, protection, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (doctor->place == MAP_FAILED) {
         return command_fail_text(EXIT_CODE_TRY_AGAIN, "no memory: %s", g_strerror(errno));
     }

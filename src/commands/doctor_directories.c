@@ -110,7 +110,7 @@ static void judge_absent(struct doctor *doctor, const struct place *place)
 
 /* Who may write a directory above ours may put another one in our place. With the sticky bit (/tmp)
  * only owners may rename what they own. */
-static void judge_parents(struct doctor *doctor, const struct place *place)
+static void judge_parents(struct doctor *doctor, const struct place *place, GHashTable *told)
 {
     g_autofree char *at = g_path_get_dirname(place->path);
     while (strcmp(at, ".") != 0) {
@@ -118,7 +118,7 @@ static void judge_parents(struct doctor *doctor, const struct place *place)
         bool there = stat(at, &status) == 0;
         bool is_open = there && (status.st_mode & 0022) && !(status.st_mode & S_ISVTX);
         bool is_foreign = there && status.st_uid != geteuid() && status.st_uid != 0;
-        if (is_open || is_foreign) {
+        if ((is_open || is_foreign) && g_hash_table_add(told, g_strdup(at))) {
             g_autofree char *mode = format_mode(&status);
             g_autofree char *chmod = chmod_command("go-w", at);
             g_autofree char *quoted = g_shell_quote(at);
@@ -166,7 +166,7 @@ static void judge_filesystem(struct doctor *doctor, const struct place *place)
 #endif
 }
 
-static void check_place(struct doctor *doctor, const struct place *place)
+static void check_place(struct doctor *doctor, const struct place *place, GHashTable *told)
 {
     struct stat status;
     doctor_look_at(doctor, place->path);
@@ -183,7 +183,7 @@ static void check_place(struct doctor *doctor, const struct place *place)
         doctor_add(doctor, DOCTOR_OK, "directory", place->path, NULL,
                    "the %s directory, mode %s, is this user's alone to write", place->what, mode);
     }
-    judge_parents(doctor, place);
+    judge_parents(doctor, place, told);
     judge_filesystem(doctor, place);
 }
 
@@ -233,8 +233,11 @@ void doctor_check_directories(struct doctor *doctor)
         {"state", paths->state, true, true},
         {"cache", paths->cache, true, true},
     };
+    /* What lies above several of them is told once. */
+    g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
-        check_place(doctor, &places[i]);
+        check_place(doctor, &places[i], told);
     }
+    doctor_check_contents(doctor);
     check_dotenv(doctor);
 }

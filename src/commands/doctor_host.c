@@ -140,15 +140,12 @@ static void check_limit(struct doctor *doctor, const char *name, int resource, u
     }
 }
 
-static void check_limits(struct doctor *doctor)
+void doctor_check_limits(struct doctor *doctor)
 {
-    /* Defaults, when the configuration can't be read yet: it is looked at later. */
-    struct diagnostics *diagnostics = diagnostics_new();
-    struct config *config = config_load(doctor->context->paths.config, diagnostics);
-    diagnostics_free(diagnostics);
+    /* The defaults, when the configuration can't be loaded. */
+    const struct config *config = doctor->context->config;
     uint64_t jobs = config ? config->max_jobs : g_get_num_processors();
     uint64_t looks = config ? config->max_looks : 16;
-    config_free(config);
     /* A look: two pipes, a pidfd. A job: lock, log pipe, pidfd. Beside them the database and logs.
      */
     check_limit(doctor, "open files", RLIMIT_NOFILE, 64 + 4 * looks + 8 * jobs,
@@ -173,5 +170,4 @@ void doctor_check_host(struct doctor *doctor)
     check_user(doctor);
     check_clock(doctor);
     check_disks(doctor);
-    check_limits(doctor);
 }

@@ -3,8 +3,8 @@
 #include <glib.h>
 #include <string.h>
 
-/* https://lore.kernel.org/git/xmqq5xg2wrd1.fsf@gitster.g/: each line that was kept in July 2025.
- * Newer lines began with the fix. */
+/* Git's release notes 2.43.7 (July 2025): each line that was kept then had such a release, and
+ * newer lines began with the fixes. */
 static const char *const mended[] = {"2.43.7", "2.44.4", "2.45.4", "2.46.4",
                                      "2.47.3", "2.48.2", "2.49.1", "2.50.1"};
 

@@ -201,6 +201,8 @@ def test_a_mistake_in_env_is_named_by_line_and_column(installation):
     assert failure["subject"].endswith(".env:1:1") and "SLACK_WEBHOOK_URL" in failure["detail"]
 
 
+@pytest.mark.demand("S7")
+@pytest.mark.demand("S24")
 @pytest.mark.parametrize("what", ["config", "state", "cache"])
 def test_a_directory_that_a_group_may_write_fails_and_the_mend_mends_it(installation, what):
     path = getattr(installation, what)
@@ -240,6 +242,25 @@ def test_a_state_directory_of_another_user_fails_and_names_both(installation):
     os.chown(installation.state, 0, 0)
     failure = picked(found, check="directory", status="fail")[0]
     assert code == 1 and "12345" in failure["detail"] and "user 0" in failure["detail"]
+
+
+@pytest.mark.demand("D6")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("where", ["state/looks", "state/logs/1", "cache/mirrors/*.git"])
+def test_what_a_run_as_another_user_left_fails_and_names_that_user(installation, where):
+    path = next(iter(installation.directory.glob(where)))
+    os.chown(path, 12345, 12345)
+    failure = the_failure(installation, "contents")
+    assert failure["subject"] == str(path.parent) and "12345" in failure["detail"] and "chown" in failure["mend"]
+
+
+@pytest.mark.demand("S24")
+def test_a_link_planted_in_the_state_directory_fails_and_is_not_followed(installation):
+    (installation.state / "logs" / "99").symlink_to("/etc")
+    failure = the_failure(installation, "contents")
+    assert "99" in failure["detail"]
+    subprocess.run(failure["mend"].split("then: ")[1], shell=True, check=True)
+    assert findings(installation)[0] == 0 and os.path.exists("/etc/passwd")
 
 
 def test_errors_of_the_configuration_are_failures_with_their_places(phantom):
@@ -286,6 +307,7 @@ def test_a_host_where_nothing_listens_fails(phantom):
     assert "nothing listens there" in failure["mend"]
 
 
+@pytest.mark.demand("A12")
 def test_a_remote_that_asks_for_a_password_fails_at_once_and_asks_nobody(phantom, repo, http):
     repo.workflow("true")
     phantom.watch(http.url("app", area="auth"))
@@ -394,6 +416,7 @@ def test_checks_that_hang_are_given_up_by_name(installation, fake_git):
     assert last.startswith("FAIL") and "did not end within 2" in last and "fakegit/bin/git" in last
 
 
+@pytest.mark.demand("S5")
 def test_an_old_git_warns_and_a_too_old_one_fails(phantom, fake_git):
     def version(text):
         fake_git.rules.clear()
