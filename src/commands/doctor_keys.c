@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/wipe.h"
 #include "commands/doctor_remotes.h"
 #include "git/hostkey.h"
 #include "git/ssh_key.h"
@@ -13,12 +14,9 @@
 static enum ssh_key_kind read_kind(const char *path, GError **error)
 {
     size_t length = 0;
-    g_autofree char *bytes = file_read(path, SSH_KEY_MAX_BYTES, &length, error);
-    if (!bytes) {
-        return SSH_KEY_UNKNOWN;
-    }
-    enum ssh_key_kind kind = ssh_key_kind(bytes, length);
-    explicit_bzero(bytes, length);
+    char *bytes = file_read(path, SSH_KEY_MAX_BYTES, &length, error);
+    enum ssh_key_kind kind = bytes ? ssh_key_kind(bytes, length) : SSH_KEY_UNKNOWN;
+    wipe_free(&bytes, length);
     return kind;
 }
 

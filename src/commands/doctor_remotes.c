@@ -256,16 +256,18 @@ static void report_workflow(struct doctor *doctor, const struct repo_config *rep
 static void report_success(struct doctor *doctor, const struct visit *visit,
                            const struct repo_config *repo)
 {
-    g_autofree char *took = units_format_elapsed(visit->took_ms);
+    g_autofree char *took = visit->took_ms < 1000 ? g_strdup_printf("%d ms", (int)visit->took_ms)
+                                                  : units_format_elapsed(visit->took_ms);
+    g_autofree char *url = url_for_display(repo->url);
     g_autofree char *branches = describe_branches(repo, visit->branches);
     bool named = repo_config_has_named_branches(repo);
     if (branches || named) {
-        doctor_add(doctor, DOCTOR_OK, "remote", repo->name, NULL, "answers in %s%s%s", took,
+        doctor_add(doctor, DOCTOR_OK, "remote", repo->name, NULL, "%s answers in %s%s%s", url, took,
                    branches ? ": " : "", branches ? branches : "");
     } else {
         doctor_add(doctor, DOCTOR_WARN, "remote", repo->name,
                    "push a branch, or change target_branch in Repo.toml",
-                   "answers in %s, but has no branch that is asked for", took);
+                   "%s answers in %s, but has no branch that is asked for", url, took);
     }
     for (char **target = repo->target_branches; *target; target++) {
         if (report_target(doctor, repo, visit->branches, *target)) {
@@ -277,17 +279,19 @@ static void report_success(struct doctor *doctor, const struct visit *visit,
 static void report_section(struct doctor *doctor, const struct visit *visit, const struct url *url,
                            const struct repo_config *repo)
 {
+    g_autofree char *shown = url_for_display(repo->url);
     if (visit->branches) {
         report_success(doctor, visit, repo);
     } else if (visit->error) {
         report_failure(doctor, visit, url, repo);
     } else if (doctor->offline && url->scheme != URL_FILE) {
-        doctor_add(doctor, DOCTOR_SKIPPED, "remote", repo->name, NULL, "not asked: --offline");
+        doctor_add(doctor, DOCTOR_SKIPPED, "remote", repo->name, NULL,
+                   "%s was not asked: --offline", shown);
     } else {
         g_autofree char *quoted = g_shell_quote(repo->name);
         g_autofree char *mend = g_strdup_printf("phantom_ci doctor %s, or --timeout 10m", quoted);
         doctor_add(doctor, DOCTOR_SKIPPED, "remote", repo->name, mend,
-                   "not asked: the time for all remotes was over");
+                   "%s was not asked: the time for all remotes was over", shown);
     }
 }
 

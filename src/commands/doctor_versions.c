@@ -20,16 +20,15 @@ static char *first_line(const char *text)
     return g_strndup(text, strcspn(text, "\r\n"));
 }
 
-/* Runs `argv`; its first line of output (of standard error when `from_err`), or NULL with the
- * finding reported. */
+/* Runs `argv` in our own environment; its first line of output (of standard error when `from_err`),
+ * or NULL with the finding reported. */
 static char *ask_version(struct doctor *doctor, const char *check, const char *const *argv,
                          bool from_err, enum doctor_status when_not, const char *mend)
 {
-    g_auto(GStrv) environment = git_environment_plain();
     struct spawn_result result = {0};
     g_autoptr(GError) error = NULL;
     char *line = NULL;
-    if (!doctor_run(doctor, argv, (const char *const *)environment, &result, &error)) {
+    if (!doctor_run(doctor, argv, NULL, &result, &error)) {
         doctor_add(doctor, when_not, check, argv[0], mend, "%s", error->message);
     } else if (!succeeded(&result)) {
         g_autofree char *status = spawn_format_status(result.wait_status);

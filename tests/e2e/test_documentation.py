@@ -52,7 +52,7 @@ def test_the_readme_names_every_command_and_no_other(phantom):
 
 
 def test_every_option_of_a_command_is_in_its_usage_line(phantom):
-    for command in ["add", "jobs", "logs", "run", "status", "why"]:
+    for command in ["add", "doctor", "jobs", "logs", "run", "status", "why"]:
         out = phantom.cli(command, "--help", check=0).out
         options = set(re.findall(r"(--[a-z-]+)", out.split("\n", 1)[1])) - {
             "--config-dir", "--state-dir", "--cache-dir", "--json", "--help", "--follow"}
