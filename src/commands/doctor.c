@@ -185,7 +185,7 @@ static int examine(struct doctor *doctor)
     doctor_check_host(doctor);
     doctor_check_directories(doctor);
     doctor_check_configuration(doctor);
-    doctor_check_limits(doctor);
+    doctor_check_resources(doctor);
     doctor_check_state(doctor);
     doctor_check_service(doctor);
     doctor_check_sandbox(doctor);

@@ -72,7 +72,7 @@ void doctor_check_host(struct doctor *doctor);
 void doctor_check_directories(struct doctor *doctor);
 void doctor_check_contents(struct doctor *doctor);      /* part of the one above */
 void doctor_check_configuration(struct doctor *doctor); /* loads the configuration */
-void doctor_check_limits(struct doctor *doctor);
+void doctor_check_resources(struct doctor *doctor);
 void doctor_check_state(struct doctor *doctor);
 void doctor_check_service(struct doctor *doctor);
 void doctor_check_sandbox(struct doctor *doctor);

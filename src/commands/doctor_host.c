@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/disk.h"
 #include "base/units.h"
 #include "commands/doctor.h"
 #include "commands/doctor_filesystem.h"
@@ -74,8 +75,19 @@ static bool stat_nearest(const char *path, struct statvfs *status)
     return true;
 }
 
+/* What the daemon holds to before it starts a job; a configuration with errors has the default. */
+static int64_t least_free(const struct doctor *doctor, uint64_t all_bytes)
+{
+    const struct config *config = doctor->context->config;
+    return disk_least_free(config ? config->min_free_bytes : DISK_MIN_FREE_DEFAULT,
+                           (int64_t)all_bytes);
+}
+
 static void check_disk(struct doctor *doctor, const char *path)
 {
+    static const enum doctor_status statuses[] = {[DOCTOR_ROOM_ENOUGH] = DOCTOR_OK,
+                                                  [DOCTOR_ROOM_LOW] = DOCTOR_WARN,
+                                                  [DOCTOR_ROOM_NONE] = DOCTOR_FAIL};
     struct statvfs status;
     doctor_look_at(doctor, path);
     if (!stat_nearest(path, &status)) {
@@ -87,21 +99,21 @@ static void check_disk(struct doctor *doctor, const char *path)
     uint64_t all_bytes = (uint64_t)status.f_blocks * status.f_frsize;
     enum doctor_room bytes = doctor_judge_bytes(free_bytes, all_bytes);
     enum doctor_room inodes = doctor_judge_inodes(status.f_favail, status.f_files);
-    enum doctor_room worst = MAX(bytes, inodes);
+    bool jobs_wait = all_bytes > 0 && (int64_t)free_bytes < least_free(doctor, all_bytes);
+    enum doctor_room worst = jobs_wait ? DOCTOR_ROOM_NONE : MAX(bytes, inodes);
     g_autofree char *free_text = units_format_size((int64_t)free_bytes);
     g_autofree char *all_text = units_format_size((int64_t)all_bytes);
-    static const enum doctor_status statuses[] = {[DOCTOR_ROOM_ENOUGH] = DOCTOR_OK,
-                                                  [DOCTOR_ROOM_LOW] = DOCTOR_WARN,
-                                                  [DOCTOR_ROOM_NONE] = DOCTOR_FAIL};
     doctor_add(doctor, statuses[worst], "disk", path,
                worst == DOCTOR_ROOM_ENOUGH
                    ? NULL
-                   : "free some room: the cache directory may be emptied while no job runs",
+                   : "free some room: phantom_ci gc, shorter keep_jobs_for and keep_bytes in "
+                     "config.toml, or whatever else fills the disk",
                "%s of %s free, %" G_GUINT64_FORMAT " inodes free%s", free_text, all_text,
                (uint64_t)status.f_favail,
-               worst == DOCTOR_ROOM_ENOUGH ? ""
-               : bytes < inodes            ? ": too few inodes"
-                                           : ": little room");
+               jobs_wait                     ? ": less than min_free, so that no job starts"
+               : worst == DOCTOR_ROOM_ENOUGH ? ""
+               : bytes < inodes              ? ": too few inodes"
+                                             : ": little room");
 }
 
 static void check_disks(struct doctor *doctor)
@@ -140,7 +152,7 @@ static void check_limit(struct doctor *doctor, const char *name, int resource, u
     }
 }
 
-void doctor_check_limits(struct doctor *doctor)
+static void check_limits(struct doctor *doctor)
 {
     /* The defaults, when the configuration can't be loaded. */
     const struct config *config = doctor->context->config;
@@ -169,5 +181,10 @@ void doctor_check_host(struct doctor *doctor)
 {
     check_user(doctor);
     check_clock(doctor);
+}
+
+void doctor_check_resources(struct doctor *doctor)
+{
     check_disks(doctor);
+    check_limits(doctor);
 }

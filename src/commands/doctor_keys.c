@@ -106,7 +106,7 @@ static void report_unknown(struct doctor *doctor, const struct url *url, const c
         g_strdup_printf("compare %s with what the host's owner publishes, then: %s",
                         keys ? "this" : "its fingerprint", accept);
     doctor_add(doctor, DOCTOR_FAIL, "host-key", subject, mend,
-               "known_hosts does not have it%s%s, so that nothing is fetched from there",
+               "its key is not in known_hosts, so that nothing is fetched from there%s%s",
                keys ? "; it offers " : "", keys ? keys : "");
 }
 

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "commands/doctor.h"
 #include "daemon/look_status.h"
+#include "store/outbox.h"
 
 enum {
     DATABASE_CHECK_MS = 20 * 1000,
@@ -166,6 +167,24 @@ static void check_jobs(struct doctor *doctor)
                queued->len, running->len, waits ? "; no daemon runs that would start them" : "");
 }
 
+static void check_messages(struct doctor *doctor)
+{
+    int64_t waiting = 0;
+    int64_t given_up = 0;
+    g_autoptr(GError) error = NULL;
+    if (!outbox_count(doctor->context->store, &waiting, &given_up, &error)) {
+        doctor_add(doctor, DOCTOR_FAIL, "messages", "database", "try again", "%s", error->message);
+    } else if (given_up > 0) {
+        doctor_add(doctor, DOCTOR_WARN, "messages", "all",
+                   "phantom_ci notify list --state given-up, then phantom_ci notify retry ID",
+                   "%" G_GINT64_FORMAT " given up, %" G_GINT64_FORMAT " waiting", given_up,
+                   waiting);
+    } else if (waiting > 0) {
+        doctor_add(doctor, DOCTOR_INFO, "messages", "all", NULL,
+                   "%" G_GINT64_FORMAT " waiting to be delivered", waiting);
+    }
+}
+
 /* ------------------------------------------------------------------- looks */
 
 static void check_paused(struct doctor *doctor, const struct repo_config *repo)
@@ -314,6 +333,7 @@ void doctor_check_state(struct doctor *doctor)
     if (has_rows) {
         check_times(doctor);
         check_jobs(doctor);
+        check_messages(doctor);
     }
     check_repos(doctor, has_rows);
     check_leftovers(doctor);

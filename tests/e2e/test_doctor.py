@@ -472,6 +472,39 @@ def test_a_database_of_another_program_fails(installation):
     assert "another program" in the_failure(installation, "database")["detail"]
 
 
+def test_a_database_that_a_killed_daemon_left_is_read_with_its_log(phantom, repo):
+    repo.workflow("true")
+    phantom.watch(repo)
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    repo.commit_and_push()
+    phantom.wait_job(state="success")
+    daemon.kill9()
+    files = [phantom.state / name for name in ("state.db", "state.db-wal")]
+    before = [path.read_bytes() for path in files]
+    assert before[1], "the log holds what was not yet moved into the database"
+    code, found = findings(phantom)
+    assert code == 0, picked(found, status="fail")
+    assert picked(found, check="jobs")[0]["detail"] == "0 queued, 0 running"
+    assert [path.read_bytes() for path in files] == before
+    (phantom.state / "state.db-shm").unlink()
+    code, found = findings(phantom)
+    warning = picked(found, check="database")[0]
+    assert code == 0 and warning["status"] == "warn" and "log without its index" in warning["detail"]
+    assert not (phantom.state / "state.db-shm").exists()
+
+
+def test_messages_that_were_given_up_are_a_warning(installation):
+    connection = sqlite3.connect(installation.state / "state.db")
+    connection.execute("insert into outbox(job, repo, branch, kind, body, target, state, created, next)"
+                       " values(1, 'app', 'main', 'finished', '{}', 'slack', 'given up', 1, 1)")
+    connection.commit()
+    connection.close()
+    code, found = findings(installation)
+    assert code == 0
+    assert [f["status"] for f in picked(found, check="messages")] == ["warn"]
+
+
 def test_times_of_the_future_fail(installation):
     connection = sqlite3.connect(installation.state / "state.db")
     connection.execute("update job set finished = ?", (int((time.time() + 3600) * 1000),))
@@ -535,6 +568,13 @@ def test_a_disk_nearly_full_fails(phantom, size, inodes, words):
     assert result.returncode == 1, result.stderr.decode()
     failures = picked(json.loads(result.stdout), status="fail")
     assert [f["check"] for f in failures] == ["disk"] and words in failures[0]["detail"], failures
+
+
+def test_less_room_than_min_free_fails_as_no_job_would_start(installation):
+    installation.configure('min_free = "900T"\n')
+    code, found = findings(installation)
+    failures = picked(found, status="fail")
+    assert code == 1 and {f["check"] for f in failures} == {"disk"} and "min_free" in failures[0]["detail"]
 
 
 @pytest.mark.parametrize("option, name", [("-n", "open files"), ("-u", "processes")])
