@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "commands/all.h"
+#include "commands/confirm.h"
 #include "commands/restore_files.h"
 #include "store/backup.h"
 #include "store/replace.h"
@@ -225,26 +226,6 @@ static void print_plan(const struct restore *restore)
         }
     }
     printf("What is replaced is kept beside it as *%s\n", restore->stamp);
-}
-
-static int ask(const struct restore *restore)
-{
-    if (restore->yes) {
-        return -1;
-    }
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        return command_fail_text(EXIT_CODE_USAGE,
-                                 "there is no terminal to ask on; nothing was changed. --yes "
-                                 "restores without a question");
-    }
-    char answer[16] = "";
-    fputs("Restore? [y/N] ", stdout);
-    fflush(stdout);
-    if (fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y')) {
-        return -1;
-    }
-    puts("nothing was changed");
-    return EXIT_CODE_NEGATIVE;
 }
 
 /* ------------------------------------------------------------------ preparing */
@@ -485,7 +466,7 @@ int command_restore(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         print_plan(&restore);
-        code = ask(&restore);
+        code = restore.yes ? -1 : confirm("Restore?", "--yes restores without a question");
     }
     if (code < 0) {
         code = carry_out(&restore);
