@@ -85,7 +85,12 @@ static bool stop_service(struct reset *reset, GError **error)
                                         NULL};
     printf("stopping the service\n");
     fflush(stdout);
-    return service_manager_run(reset->for_user, reset->kill_jobs ? stop : leave, NULL, error);
+    bool good = service_manager_run(reset->for_user, reset->kill_jobs ? stop : leave, NULL, error);
+    if (!good && !reset->for_user && geteuid() != 0) {
+        g_prefix_error(error, "it is root's to stop (nothing was removed; sudo systemctl stop "
+                              "phantom_ci, run this again, sudo systemctl start phantom_ci): ");
+    }
+    return good;
 }
 
 static bool find_own_service(struct reset *reset)

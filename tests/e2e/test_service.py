@@ -1,0 +1,222 @@
+"""phantom_ci configure service: the unit, and a real systemd that runs it."""
+import os
+import plistlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from env.nspawn import Machine, why_not
+from env.waiting import wait_until
+
+MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
+
+
+def as_root():
+    if os.geteuid() != 0:
+        assert not MUST_RUN
+        pytest.skip("the system unit is made by root")
+
+
+def print_unit(phantom, *options, user="uucp"):
+    return phantom.cli("configure", "service", "--print", *(["--user", user] if user else []), *options, check=0).out
+
+
+def analyze(phantom, *words):
+    return subprocess.run(["systemd-analyze", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+
+
+@pytest.mark.demand("O14")
+def test_the_system_unit_is_valid_and_hardened(phantom):
+    as_root()
+    path = phantom.directory / "phantom_ci.service"
+    path.write_text(print_unit(phantom))
+    said = analyze(phantom, "verify", "--man=no", str(path)).stdout.decode()
+    assert said == ""
+    result = analyze(phantom, "security", "--offline=true", "--no-pager", "--threshold=25", str(path))
+    assert result.returncode == 0, result.stdout.decode()[-300:]
+
+
+def test_each_line_that_a_deploy_step_may_need_relaxed_says_so(phantom):
+    as_root()
+    text = print_unit(phantom)
+    for key in ("NoNewPrivileges", "ReadWritePaths", "PrivateTmp", "PrivateDevices", "ProtectProc", "SystemCallFilter"):
+        before = text[:text.index(f"\n{key}=")].rsplit("\n\n", 1)[-1]
+        assert re.search(r"^# .*(Relax|Add|needs)", before, re.M), key
+
+
+def test_the_daemon_and_its_jobs_survive_what_the_unit_says_about_signals(phantom):
+    as_root()
+    text = print_unit(phantom)
+    for line in ("Type=notify", "KillMode=process", "KillSignal=SIGQUIT", "RestartKillSignal=SIGTERM", "Delegate=yes",
+                 "Restart=on-failure", "RestartPreventExitStatus=2 78", "User=uucp"):
+        assert f"\n{line}\n" in text
+    assert re.search(r"^WatchdogSec=", text, re.M)
+    assert "\n#LoadCredential=phantom_ci.env:/etc/phantom_ci/env\n" in text
+    assert "\nLoadCredential=phantom_ci.env:/srv/my.env\n" in print_unit(phantom, "--env-file", "/srv/my.env")
+
+
+def test_names_of_directories_are_quoted_for_systemd(phantom, place):
+    as_root()
+    odd = place / "a b%c$d\"e"
+    odd.mkdir()
+    text = phantom.cli("configure", "service", "--print", "--user", "uucp", "--config-dir", odd / "config", check=0).out
+    command = re.search(r"^ExecStart=(.*)$", text, re.M)[1]
+    assert 'a b%%c$$d\\"e/config"' in command
+    path = phantom.directory / "phantom_ci.service"
+    path.write_text(text)
+    assert analyze(phantom, "verify", "--man=no", str(path)).stdout.decode() == ""
+
+
+def test_the_launchd_list_is_a_property_list(phantom):
+    text = print_unit(phantom, "--format", "launchd", user="uucp" if os.geteuid() == 0 else None)
+    parsed = plistlib.loads(text.encode())
+    assert parsed["Label"] == "com.helloimalemur.phantom_ci"
+    assert parsed["ProgramArguments"][0].endswith("/phantom_ci") and parsed["AbandonProcessGroup"] is True
+
+
+def test_root_is_never_chosen_silently(phantom):
+    as_root()
+    result = phantom.cli("configure", "service", "--print", check=2)
+    assert "useradd" in result.err
+    assert "as root" in phantom.cli("configure", "service", "--print", "--user", "root", check=0).err
+    missing = phantom.cli("configure", "service", "--print", "--user", "no-such-user", check=3)
+    assert "useradd --create-home no-such-user" in missing.err
+    phantom.cli("configure", "service", "--print", "--user", "a b;c", check=2)
+
+
+def test_without_systemd_it_refuses_and_says_what_to_do(phantom):
+    if os.path.isdir("/run/systemd/system"):
+        assert not MUST_RUN or shutil.which("systemctl")
+        pytest.skip("systemd runs here: the other test drives it")
+    user = ["--user", "uucp"] if os.geteuid() == 0 else []
+    result = phantom.cli("configure", "service", *user, check=1)
+    assert "/run/systemd/system" in result.err and "--print" in result.err
+    phantom.cli("configure", "service", "--remove", check=1)
+
+
+def test_wrong_usage_is_refused(phantom):
+    for words in (["configure"], ["configure", "network"], ["configure", "service", "extra"],
+                  ["configure", "service", "--print", "--remove"],
+                  ["configure", "service", "--print", "--format", "upstart"],
+                  ["configure", "service", "--print", "--user", "uucp", "--env-file", "relative"]):
+        phantom.cli(*words, check=2)
+    assert "--env-file" in phantom.cli("configure", "service", "--help", check=0).out
+
+
+# ------------------------------------------------------------------------------------------------------- a real systemd
+
+
+@pytest.fixture
+def machine(place):
+    reason = why_not()
+    if reason:
+        assert not MUST_RUN, reason
+        pytest.skip(reason)
+    machine = Machine(place)
+    machine.shell("useradd --create-home --shell /bin/sh builder")
+    machine.shell("""
+        git init -q --bare --initial-branch=main app.git
+        git init -q --initial-branch=main app; cd app; git remote add origin ../app.git
+        git config user.name Ada; git config user.email ada@example.org
+        mkdir workflow""", user="builder")
+    yield machine
+    machine.stop()
+
+
+def push(machine, *steps):
+    text = "".join(f"[{number}]\nrun = '''{step}'''\n" for number, step in enumerate(steps))
+    machine.shell(f"""cd /home/builder/app; cat > workflow/main.toml <<'END'
+{text}END
+        git add -A; git commit -q --allow-empty -m change; git push -q origin main""", user="builder")
+    return machine.shell("git -C /home/builder/app rev-parse HEAD", user="builder").strip()
+
+
+def jobs(machine):
+    import json
+    return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0", user="builder").out)
+
+
+def wait_job(machine, sha, state):
+    def find():
+        return next((job for job in jobs(machine) if job["sha"] == sha and job["state"] == state), None)
+    try:
+        return wait_until(find, 60, f"a job of {sha} in state {state}")
+    except AssertionError as failure:
+        raise AssertionError(f"{failure}\n{jobs(machine)}\n{machine.journal()}") from None
+
+
+@pytest.mark.slow
+@pytest.mark.demand("O14")
+@pytest.mark.demand("C5")
+def test_a_real_systemd_installs_runs_restarts_stops_and_removes_the_service(machine):
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+    said = machine.run("phantom_ci", "configure", "service", "--user", "builder", "--now").out
+    assert "/etc/systemd/system/phantom_ci.service" in said
+    assert machine.property("ActiveState") == "active" and machine.property("SubState") == "running"
+    wait_until(lambda: "branch baselined" in machine.journal(), 30, "the first look")
+
+    # A job runs as the user, in the hardened unit.
+    sha = push(machine, "sh -c 'id -un; touch /etc/x && echo wrote; cat /proc/self/status | grep NoNewPrivs'")
+    job = wait_job(machine, sha, "success")
+    log = machine.run("phantom_ci", "logs", job["id"], user="builder").out
+    assert "builder" in log and "wrote" not in log and "NoNewPrivs:\t1" in log
+
+    # A restart during a job: it goes on, is adopted, and is neither lost nor doubled.
+    sha = push(machine, "sh -c 'echo begun; until test -e /home/builder/gate; do sleep 0.1; done; echo ended'")
+    job = wait_job(machine, sha, "running")
+    wait_until(lambda: "begun" in machine.run("phantom_ci", "logs", job["id"], user="builder").out, 30, "the step")
+    before = machine.property("MainPID")
+    machine.run("systemctl", "restart", "phantom_ci")
+    assert machine.property("MainPID") != before
+    wait_until(lambda: "job adopted" in machine.journal(), 30, "the adoption")
+    machine.shell("mkdir -p ~/.cache; touch ~/gate", user="builder")
+    wait_job(machine, sha, "success")
+    assert machine.run("phantom_ci", "logs", job["id"], user="builder").out == "begun\nended\n"
+    assert len([one for one in jobs(machine) if one["sha"] == sha]) == 1
+
+    # Reload, and a crash that systemd mends.
+    machine.run("systemctl", "reload", "phantom_ci")
+    wait_until(lambda: "config reloaded" in machine.journal(), 30, "the reload")
+    pid = machine.property("MainPID")
+    machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", "phantom_ci")
+    wait_until(lambda: machine.property("MainPID") not in ("0", pid) and machine.property("ActiveState") == "active",
+               60, "the restart after a crash")
+
+    # A stop ends the job with everything that it started.
+    machine.shell("rm ~/gate", user="builder")
+    sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
+    wait_job(machine, sha, "running")
+    wait_until(lambda: machine.run("pgrep", "-fc", "sleep 12345", check=None).out.strip() not in ("", "0", "1"), 30, "the step")
+    machine.run("systemctl", "stop", "phantom_ci")
+    assert machine.property("Result") == "success" and machine.property("ActiveState") == "inactive"
+    assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""
+    assert next(one for one in jobs(machine) if one["sha"] == sha)["state"] == "interrupted"
+
+    # An edit by hand is kept; the same order again changes nothing.
+    machine.run("phantom_ci", "configure", "service", "--user", "builder", "--now")
+    machine.shell("echo '# mine' >> /etc/systemd/system/phantom_ci.service")
+    assert "changed by hand" in machine.run("phantom_ci", "configure", "service", "--user", "builder", check=1).err
+    machine.run("phantom_ci", "configure", "service", "--user", "builder", "--force")
+
+    # A user can't stop what root runs for it: reset says how, and has removed nothing.
+    refused = machine.run("phantom_ci", "reset", "--yes", user="builder", check=1)
+    assert "sudo systemctl stop phantom_ci" in refused.err
+    assert machine.shell("ls ~/.cache/phantom_ci/mirrors", user="builder")
+    assert machine.property("ActiveState") == "active"
+
+    # And away with it.
+    assert "--now" in machine.run("phantom_ci", "configure", "service", "--remove", check=1).err
+    machine.run("phantom_ci", "configure", "service", "--remove", "--now")
+    assert machine.property("LoadState") == "not-found"
+    assert machine.run("pgrep", "-f", "phantom_ci", check=1).out == ""
+
+    # reset stops its own service and starts it again.
+    assert "will run as root" in machine.run("phantom_ci", "configure", "service", "--user", "root", "--now").err
+    pid = machine.property("MainPID")
+    out = machine.run("phantom_ci", "reset", "--yes").out
+    assert "stopping the service" in out and "the service runs again" in out
+    assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", pid)
