@@ -114,3 +114,23 @@ def make_receiver(place):
 @pytest.fixture
 def receiver(make_receiver):
     return make_receiver()
+
+
+@pytest.fixture
+def start_net(place):
+    """Starts phantom_ci-net; at the end each must come to a clean end."""
+    from env.net import Net
+    started = []
+
+    def make(*args, **options):
+        started.append(Net(place, *args, **options))
+        return started[-1]
+    yield make
+    for net in started:
+        if net.process.poll() is None:
+            assert net.stop() == 0, net.errors
+
+
+@pytest.fixture
+def net(start_net):
+    return start_net()
