@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <limits.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -311,11 +312,21 @@ static int run(const struct options *options, GError **error)
     return serve(options);
 }
 
+/* libcurl reads host names beyond ASCII as the locale says, whatever the service's environment: in
+ * our messages they are UTF-8. */
+static void set_locale(void)
+{
+    if (!setlocale(LC_CTYPE, "C.UTF-8")) {
+        setlocale(LC_CTYPE, "UTF-8"); /* macOS */
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.idle_ms = IDLE_MS};
     g_autoptr(GError) error = NULL;
     harden();
+    set_locale();
     int code = EXIT_CODE_USAGE;
     if (parse_arguments(argc, argv, &options, &error)) {
         if (options.version) {

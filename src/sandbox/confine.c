@@ -29,8 +29,6 @@ static const char *const system_paths[] = {
     "/usr/share/crypto-policies",
     "/var/lib/ca-certificates",
     "/run/systemd/resolve",
-    "/run/resolvconf",
-    "/run/NetworkManager",
     "/dev/null",
     "/dev/random",
     "/dev/urandom",

@@ -134,6 +134,13 @@ def test_the_proxy_of_the_environment_is_used_for_http(start_net, receiver, prox
     assert receiver.requests[0].body == b"hello"
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "nonsense"])
+def test_a_name_beyond_ascii_is_understood_whatever_the_locale(start_net, receiver, proxy, locale):
+    net = start_net(env={"http_proxy": proxy.url, "LC_ALL": locale})
+    assert net.ask(receiver.url("/p", host="b\u00fccher.example")).status == 200
+    assert proxy.targets == [f"POST http://xn--bcher-kva.example:{receiver.port}/p"]
+
+
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
 def test_https_goes_through_the_proxy_in_a_tunnel_that_hides_the_path(start_net, make_receiver, proxy, variable):
     tls = make_receiver(tls=True)
