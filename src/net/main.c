@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/wipe.h"
 #include "net/attempt.h"
@@ -132,7 +133,9 @@ static bool confine(GError **error)
 static void send_answer(const struct net_answer *answer, void *user)
 {
     struct session *session = user;
-    net_answer_encode(session->output, answer);
+    if (fault_point("net.answer") == 0) {
+        net_answer_encode(session->output, answer);
+    }
 }
 
 static void refuse_request(struct session *session, const char *id, const char *why)
@@ -157,7 +160,12 @@ static bool take_message(struct session *session, const struct net_message *mess
     struct net_request request;
     g_autoptr(GError) problem = NULL;
     if (net_request_parse(message, &request, &problem)) {
-        http_add(session->http, &request);
+        int fault = fault_point("net.request");
+        if (fault) {
+            refuse_request(session, request.id, g_strerror(fault));
+        } else {
+            http_add(session->http, &request);
+        }
     } else if (request.id) {
         refuse_request(session, request.id, problem->message);
     } else {

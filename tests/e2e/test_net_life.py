@@ -159,6 +159,26 @@ def test_it_dies_with_its_parent_even_when_its_pipes_stay_open(place, receiver):
     parent.stdout.close()
 
 
+@pytest.mark.parametrize("point, seen", [("net.request", 0), ("net.answer", 1)])
+def test_killed_before_sending_and_after_the_servers_answer_it_answers_nothing(start_net, receiver, point, seen):
+    """The two sides of at least once: the daemon can't tell them apart."""
+    net = start_net(env={"PHANTOM_CI_FAULT": f"{point}:2:KILL"})
+    assert net.ask(receiver.url()).status == 200
+    net.send("second", receiver.url("/second"))
+    assert net.wait() == -9
+    assert [a.id for a in net.answers] == ["n0"]
+    assert len([r for r in receiver.requests if r.path == "/second"]) == seen
+
+
+def test_an_answer_that_is_lost_inside_it_leaves_the_others_alone(start_net, receiver):
+    net = start_net(env={"PHANTOM_CI_FAULT": "net.answer:1:EIO"})
+    net.send("lost", receiver.url())
+    receiver.wait_requests(1)
+    assert net.ask(receiver.url()).status == 200
+    assert net.stop() == 0
+    assert [a.id for a in net.answers] == ["n0"]
+
+
 def test_kill_9_in_the_middle_leaves_no_half_answer_that_would_be_taken_for_one(start_net, receiver):
     for _ in range(20):
         net = start_net()
