@@ -1,18 +1,16 @@
 /* Whether a service manager runs the daemon: by the units' files and `systemctl is-active`. */
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/doctor.h"
-
-static const char unit[] = "phantom_ci.service";
+#include "commands/service_manager.h"
+#include "commands/service_unit.h"
 
 /* The path of the unit's file in the first of the directories that has it, or NULL. */
 static char *find_unit(const char *const *directories)
 {
     for (; *directories; directories++) {
-        char *path = g_build_filename(*directories, unit, NULL);
+        char *path = g_build_filename(*directories, SERVICE_NAME, NULL);
         if (access(path, F_OK) == 0) {
             return path;
         }
@@ -34,9 +32,11 @@ static char *find_user_unit(void)
     return find_unit(directories);
 }
 
+/* Not by service_manager_run(): it has more patience than a visit. */
 static void judge_unit(struct doctor *doctor, const char *path, bool for_user)
 {
-    const char *argv[] = {"systemctl", for_user ? "--user" : "--system", "is-active", unit, NULL};
+    const char *argv[] = {"systemctl", for_user ? "--user" : "--system", "is-active", SERVICE_NAME,
+                          NULL};
     struct spawn_result result = {0};
     g_autoptr(GError) error = NULL;
     /* Our own environment: the user's manager is found by XDG_RUNTIME_DIR. */
@@ -61,9 +61,7 @@ static void judge_unit(struct doctor *doctor, const char *path, bool for_user)
 
 void doctor_check_service(struct doctor *doctor)
 {
-    /* sd_booted(3) */
-    struct stat status;
-    if (lstat("/run/systemd/system", &status) < 0) {
+    if (!service_manager_is_there()) {
         doctor_add(doctor, DOCTOR_INFO, "service", "systemd", NULL,
                    "does not run here: start phantom_ci by other means");
         return;
@@ -80,7 +78,7 @@ void doctor_check_service(struct doctor *doctor)
         judge_unit(doctor, user_unit, true);
     }
     if (!system_unit && !user_unit) {
-        doctor_add(doctor, DOCTOR_INFO, "service", unit, "phantom_ci configure service",
+        doctor_add(doctor, DOCTOR_INFO, "service", SERVICE_NAME, "phantom_ci configure service",
                    "there is no such unit: the daemon does not start with the machine");
     }
 }

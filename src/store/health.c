@@ -3,7 +3,7 @@
 #include "store/store_internal.h"
 
 /* Instructions of SQLite's machine between two looks at the time. */
-enum { STEPS_BETWEEN_LOOKS = 10000 };
+enum { STEPS_BETWEEN_LOOKS = 1000 };
 
 static int is_over(void *data)
 {

@@ -379,6 +379,24 @@ static void store_to_read__writing__is_refused(void)
     fixture_close(&fixture);
 }
 
+static void store_check__time_is_over__is_a_limit_and_no_damage(void)
+{
+    struct fixture fixture;
+    g_autoptr(GError) error = NULL;
+    fixture_open(&fixture);
+    g_assert_true(store_begin(fixture.store, &error));
+    for (int i = 0; i < 2000; i++) {
+        enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_RUN);
+    }
+    g_assert_true(store_commit(fixture.store, &error));
+    g_assert_false(store_check_within(fixture.store, 0, &error));
+    assert_code(&error, ERROR_LIMIT);
+    /* and nothing of it stays: the same question without haste */
+    g_assert_true(store_check_within(fixture.store, 60000, &error));
+    g_assert_no_error(error);
+    fixture_close(&fixture);
+}
+
 static void store_newest__each_kind_of_row__counts(void)
 {
     struct fixture fixture;
@@ -428,6 +446,7 @@ int main(int argc, char **argv)
     ADD(store_to_read__database_in_use__sees_what_was_committed_last);
     ADD(store_to_read__nothing_there__is_not_found_and_not_made);
     ADD(store_to_read__writing__is_refused);
+    ADD(store_check__time_is_over__is_a_limit_and_no_damage);
     ADD(store_newest__each_kind_of_row__counts);
 #undef ADD
     return g_test_run();
