@@ -93,13 +93,13 @@ static char *on_one_line(const char *lines)
 }
 
 static void report_unknown(struct doctor *doctor, const struct url *url, const char *subject,
-                           bool is_silent)
+                           enum doctor_host host)
 {
     enum { SCAN_MS = 5000 };
     g_autoptr(GError) error = NULL;
     int left_ms = doctor_time_left_ms(doctor, SCAN_MS);
     g_autofree char *offered =
-        is_silent || left_ms == 0 ? NULL : hostkey_offered(url, left_ms, &error);
+        host == DOCTOR_HOST_SILENT || left_ms == 0 ? NULL : hostkey_offered(url, left_ms, &error);
     g_autofree char *keys = offered ? on_one_line(offered) : NULL;
     g_autofree char *accept = hostkey_accept_command(url);
     g_autofree char *mend =
@@ -110,7 +110,7 @@ static void report_unknown(struct doctor *doctor, const struct url *url, const c
                keys ? "; it offers " : "", keys ? keys : "");
 }
 
-void doctor_check_host_key(struct doctor *doctor, const struct url *url, bool is_silent)
+void doctor_check_host_key(struct doctor *doctor, const struct url *url, enum doctor_host host)
 {
     g_autofree char *subject =
         url->port ? g_strdup_printf("%s port %s", url->host, url->port) : g_strdup(url->host);
@@ -124,7 +124,11 @@ void doctor_check_host_key(struct doctor *doctor, const struct url *url, bool is
     } else if (*known) {
         g_autofree char *keys = on_one_line(known);
         doctor_add(doctor, DOCTOR_OK, "host-key", subject, NULL, "known: %s", keys);
+    } else if (host == DOCTOR_HOST_ANSWERED) {
+        doctor_add(doctor, DOCTOR_INFO, "host-key", subject, NULL,
+                   "no known_hosts file has it, and ssh accepts it all the same (KnownHostsCommand "
+                   "or VerifyHostKeyDNS in its configuration?)");
     } else {
-        report_unknown(doctor, url, subject, is_silent);
+        report_unknown(doctor, url, subject, host);
     }
 }

@@ -302,6 +302,14 @@ static bool names_changed_key(const struct visit *visit)
            strstr(visit->error->message, " has changed");
 }
 
+static enum doctor_host host_of(const struct visit *visit)
+{
+    if (visit->branches) {
+        return DOCTOR_HOST_ANSWERED;
+    }
+    return error_has_code(visit->error, ERROR_LIMIT) ? DOCTOR_HOST_SILENT : DOCTOR_HOST_FAILED;
+}
+
 static void report(struct doctor *doctor, const struct visit *visit, GHashTable *hosts)
 {
     const struct remote *remote = visit->remote;
@@ -315,7 +323,7 @@ static void report(struct doctor *doctor, const struct visit *visit, GHashTable 
     if (url.scheme == URL_SSH && visit->begun && !names_changed_key(visit)) {
         g_autofree char *host = g_strdup_printf("%s:%s", url.host, url.port ? url.port : "");
         if (g_hash_table_add(hosts, g_steal_pointer(&host))) {
-            doctor_check_host_key(doctor, &url, error_has_code(visit->error, ERROR_LIMIT));
+            doctor_check_host_key(doctor, &url, host_of(visit));
         }
     }
     for (unsigned i = 0; i < remote->sections->len; i++) {

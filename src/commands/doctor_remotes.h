@@ -8,8 +8,11 @@
 /* The key file of a section: there, private, a private key, usable without a person. */
 void doctor_check_ssh_key(struct doctor *doctor, const char *path);
 
-/* Whether known_hosts has the host, with fingerprints; when not, what the host offers (unless it
- * `is_silent`) and the command that accepts it. */
-void doctor_check_host_key(struct doctor *doctor, const struct url *url, bool is_silent);
+/* What came of the look at a remote behind the host. */
+enum doctor_host { DOCTOR_HOST_ANSWERED, DOCTOR_HOST_FAILED, DOCTOR_HOST_SILENT };
+
+/* Whether known_hosts has the host, with fingerprints; when not, and ssh did not accept it all the
+ * same, what the host offers (unless it is silent) and the command that accepts it. */
+void doctor_check_host_key(struct doctor *doctor, const struct url *url, enum doctor_host host);
 
 #endif

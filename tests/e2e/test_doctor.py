@@ -340,6 +340,19 @@ def test_an_unknown_host_key_fails_with_its_fingerprint_and_is_not_added(phantom
     assert not ssh.known_hosts.exists()
 
 
+def test_a_host_key_that_ssh_accepts_by_other_means_is_no_failure(phantom, repo, ssh):
+    """As with KnownHostsCommand: what ssh -G names is not where the key is."""
+    repo.workflow("true")
+    ssh.trust()
+    wrapper = phantom.directory / "sshbin" / "ssh"
+    wrapper.write_text('#!/bin/sh\ncase " $* " in *" -G "*) known=/dev/null;; *) known=' + str(ssh.known_hosts) + ";; esac\n"
+                       'exec /usr/bin/ssh -F none -o UserKnownHostsFile=$known "$@"\n')
+    phantom.watch(ssh.url(repo.url), ssh_key_path=ssh.key)
+    code, found = findings(phantom)
+    assert code == 0, picked(found, status="fail")
+    assert picked(found, check="host-key")[0]["status"] == "info"
+
+
 def test_keys_that_ssh_would_not_use_fail(phantom, repo, ssh):
     repo.workflow("true")
     ssh.trust()
