@@ -318,7 +318,7 @@ static void report_text(const struct gc *gc)
         printf("left %u that a job is using\n", gc->cache.in_use);
     }
     if (gc->unknown_logs > 0) {
-        printf("left %u log%s of jobs that the database has never had (logs/ in %s)\n",
+        printf("left %u log%s of jobs that the database does not know (logs/ in %s)\n",
                gc->unknown_logs, gc->unknown_logs == 1 ? "" : "s", gc->context->paths.state);
     }
     if (found_something(gc)) {
@@ -378,7 +378,8 @@ static int run(struct gc *gc)
     return code;
 }
 
-/* One at a time. The time of the lock file tells the daemon when the last one was. */
+/* One at a time, and none while a restore puts another database in place: the database is opened
+ * under the lock. The time of the lock file tells the daemon when the last one was. */
 static int run_locked(struct gc *gc)
 {
     g_autofree char *lock = paths_gc_lock(&gc->context->paths);
@@ -392,9 +393,24 @@ static int run_locked(struct gc *gc)
     if (lock_fd < 0) {
         return command_fail(error);
     }
-    int code = run(gc);
-    futimens(lock_fd, NULL);
+    int code = command_open_store(gc->context, false, NULL);
+    if (code < 0) {
+        code = run(gc);
+        futimens(lock_fd, NULL);
+    }
     return code;
+}
+
+static int run_unlocked(struct gc *gc)
+{
+    int code = command_open_store(gc->context, false, NULL);
+    return code < 0 ? run(gc) : code;
+}
+
+static bool has_database(const struct command_context *context)
+{
+    g_autofree char *database = paths_database(&context->paths);
+    return access(database, F_OK) == 0;
 }
 
 int command_gc(const struct command *command, int argc, char **argv)
@@ -411,14 +427,11 @@ int command_gc(const struct command *command, int argc, char **argv)
     if (code < 0) {
         code = command_load_config(&context);
     }
-    if (code < 0) {
-        code = command_open_store(&context, false, NULL);
-    }
     if (code < 0 && gc.quiet) {
         step_back();
     }
     if (code < 0) {
-        code = gc.dry_run || !context.store ? run(&gc) : run_locked(&gc);
+        code = gc.dry_run || !has_database(&context) ? run_unlocked(&gc) : run_locked(&gc);
     }
     command_context_clear(&context);
     return code;

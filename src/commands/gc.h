@@ -15,7 +15,7 @@ struct gc {
     unsigned logs;         /* of jobs that stay */
     unsigned leftovers;    /* what jobs and earlier passes left: directories, locks */
     unsigned branches;     /* forgotten, for they have been gone for long */
-    unsigned unknown_logs; /* of jobs that this database never had; kept */
+    unsigned unknown_logs; /* of jobs that this database does not know; kept */
     int64_t bytes;         /* disk space, without the database and the caches */
     int64_t database_bytes;
     struct cache_removals cache;

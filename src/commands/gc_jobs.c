@@ -25,6 +25,7 @@ struct log_directory {
     int64_t job;
     int64_t bytes;
     int64_t changed_ms;
+    bool is_condemned; /* see condemn() */
 };
 
 /* The number that a name stands for, written as we write it; 0 for any other name. */
@@ -77,6 +78,7 @@ static void list_logs(struct pass *pass)
         log->bytes = MAX(file_tree_bytes(pass->logs_fd, name), 1);
         if (fstatat(pass->logs_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
             log->changed_ms = (int64_t)status.st_mtim.tv_sec * 1000;
+            log->is_condemned = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX);
         }
         g_hash_table_insert(pass->logs, &log->job, log);
     }
@@ -104,6 +106,23 @@ static bool read_history(struct pass *pass, GHashTable *living)
         g_hash_table_insert(pass->jobs, &job->id, job);
     }
     return true;
+}
+
+/*
+ * The sticky bit, which means nothing to the owner of a directory, says that the row of the job is
+ * about to go: when a crash comes between, the next pass knows this log from that of a job whose
+ * row was lost with its database. A mode needs no room on a full disk.
+ */
+static void condemn(struct pass *pass, int64_t job, bool condemned)
+{
+    g_autofree char *name = g_strdup_printf("%" G_GINT64_FORMAT, job);
+    struct log_directory *log = g_hash_table_lookup(pass->logs, &job);
+    auto_fd fd = !log || log->is_condemned == condemned
+                     ? -1
+                     : openat(pass->logs_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && fchmod(fd, condemned ? S_ISVTX | S_IRWXU : S_IRWXU) == 0) {
+        log->is_condemned = condemned;
+    }
 }
 
 /* Its row, or the note, is gone already: a crash before the end is made good by the next pass. */
@@ -178,6 +197,9 @@ static bool delete_jobs(struct pass *pass, const GArray *plan)
         g_autoptr(GError) error = NULL;
         int64_t begun_ms = clock_monotonic_ms();
         g_array_set_size(deleted, 0);
+        for (unsigned i = at; i < MIN(jobs->len, at + RETENTION_BITE_JOBS); i++) {
+            condemn(pass, ids[i], true);
+        }
         if (!store_retention_delete(pass->gc->context->store, ids + at, jobs->len - at,
                                     pass->history->last_id, &taken, deleted, &error)) {
             gc_note_failure(pass->gc, NULL, error);
@@ -228,9 +250,9 @@ static void only_count(struct pass *pass, const GArray *plan)
     }
 }
 
-/* Whether the log is of no job any more, or of one that says it has none. One with a number that
- * this database has not come to is older than the database: it goes by age, and stays for ever when
- * jobs do. */
+/* Whether the log is of a job that retention has removed, or of one that says it has none. Any
+ * other without a row is what is left of a job that a lost or restored database does not know: it
+ * goes by age, and stays for ever when jobs do. */
 static bool is_leftover_log(struct pass *pass, const struct log_directory *log)
 {
     const struct retention_job *job = g_hash_table_lookup(pass->jobs, &log->job);
@@ -238,12 +260,20 @@ static bool is_leftover_log(struct pass *pass, const struct log_directory *log)
     if (job) {
         return job->log_is_dropped;
     }
-    if (log->job <= pass->history->last_id) {
+    if (log->is_condemned) {
         return true;
     }
     bool is_old = keep_for_ms > 0 && pass->gc->now_ms - log->changed_ms > keep_for_ms;
     pass->gc->unknown_logs += is_old ? 0 : 1;
     return is_old;
+}
+
+/* A job that was to go and stays after all: it was retried meanwhile, or the rules have changed. */
+static void spare(struct pass *pass, const struct log_directory *log)
+{
+    if (!pass->gc->dry_run && g_hash_table_contains(pass->jobs, &log->job)) {
+        condemn(pass, log->job, false);
+    }
 }
 
 static void remove_leftover_logs(struct pass *pass)
@@ -254,6 +284,7 @@ static void remove_leftover_logs(struct pass *pass)
     while (g_hash_table_iter_next(&iterator, NULL, &value)) {
         const struct log_directory *log = value;
         if (!is_leftover_log(pass, log)) {
+            spare(pass, log);
             continue;
         }
         if (pass->gc->dry_run) {

@@ -290,20 +290,34 @@ def test_a_log_that_cannot_be_removed_is_named_and_tried_again(phantom, watched)
     assert log_directories(phantom) == jobs[2:]
 
 
-def test_logs_older_than_the_database_stay_till_their_time(phantom, watched):
+def test_logs_that_the_database_does_not_know_stay_till_their_time(phantom, watched):
     """After the database was lost its logs are all that is left of the jobs."""
     lost = phantom.state / "logs" / "77"
     lost.mkdir(mode=0o700)
     (lost / "output").write_text("precious")
     foreign = phantom.state / "logs" / "077"
     foreign.mkdir()
-    add_history(phantom, 1)
-    assert gc(phantom)["unknown_logs"] == 1
-    assert (lost / "output").exists() and foreign.exists()
+    restored = add_history(phantom, 2)[0]
+    sql(phantom, "DELETE FROM job WHERE id = ?", restored)  # as in a backup that is older than the job
+    known = phantom.state / "logs" / str(restored)
+    assert gc(phantom)["unknown_logs"] == 2
+    assert (lost / "output").exists() and (known / "output").exists() and foreign.exists()
     long_ago = time.time() - 91 * 24 * 3600
     os.utime(lost, (long_ago, long_ago))
-    assert gc(phantom)["leftovers"] == 1
-    assert not lost.exists() and foreign.exists()
+    os.utime(known, (long_ago, long_ago))
+    assert gc(phantom)["leftovers"] == 2
+    assert not lost.exists() and not known.exists() and foreign.exists()
+
+
+def test_a_log_that_was_to_go_and_stays_after_all_is_safe(phantom, watched):
+    jobs = add_history(phantom, 3, days=100)
+    phantom.cli("gc", env={"PHANTOM_CI_FAULT": "store.commit:1:KILL"})
+    logs = [phantom.state / "logs" / str(job) for job in jobs]
+    assert [path.stat().st_mode & 0o7777 for path in logs] == [0o1700, 0o1700, 0o700]
+    phantom.configure('keep_jobs_for = "0s"\n')
+    assert gc(phantom)["leftovers"] == 0
+    assert [path.stat().st_mode & 0o7777 for path in logs] == [0o700] * 3
+    assert ids(phantom) == jobs and log_directories(phantom) == jobs
 
 
 def test_what_dead_jobs_left_is_removed(phantom, watched):
