@@ -28,7 +28,7 @@ struct restore {
     struct command_context *context;
     const char *file; /* as named */
     gboolean yes, force;
-    int lock;
+    int lock, gc_lock;
     char *stamp;                         /* ".before-restore-20261124T000040Z" */
     char *staging;                       /* state/restore.new */
     char *staged_copy, *staged_database; /* in it */
@@ -79,6 +79,24 @@ static int refuse_running_job(const struct restore *restore)
                              job, job);
 }
 
+/* A gc would go on with the database that it has open, and remove logs by it. */
+static int lock_out_gc(struct restore *restore)
+{
+    const struct paths *paths = &restore->context->paths;
+    g_autofree char *path = paths_gc_lock(paths);
+    g_autoptr(GError) error = NULL;
+    restore->gc_lock = lock_wait(path, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, &error);
+    if (restore->gc_lock >= 0) {
+        return -1;
+    }
+    return error_has_code(error, ERROR_BUSY)
+               ? command_fail_text(EXIT_CODE_TRY_AGAIN,
+                                   "phantom_ci gc is at work in %s; wait for its end. Nothing was "
+                                   "changed",
+                                   paths->state)
+               : command_fail(error);
+}
+
 /* A daemon would go on with the database that it has open, and start jobs meanwhile. */
 static int lock_out_daemon(struct restore *restore)
 {
@@ -95,7 +113,11 @@ static int lock_out_daemon(struct restore *restore)
                                  "phantom_ci, or a SIGTERM). Nothing was changed",
                                  paths->state);
     }
-    return restore->lock < 0 ? command_fail(error) : refuse_running_job(restore);
+    if (restore->lock < 0) {
+        return command_fail(error);
+    }
+    int code = lock_out_gc(restore);
+    return code < 0 ? refuse_running_job(restore) : code;
 }
 
 /* ---------------------------------------------------------------- reading it */
@@ -434,6 +456,7 @@ static void restore_clear(struct restore *restore)
         file_remove_tree_at_path(restore->staging, NULL);
     }
     g_clear_pointer(&restore->files, g_ptr_array_unref);
+    fd_close(&restore->gc_lock);
     fd_close(&restore->lock);
     g_free(restore->stamp);
     g_free(restore->staging);
@@ -448,7 +471,7 @@ static void restore_clear(struct restore *restore)
 int command_restore(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
-    struct restore restore = {.context = &context, .lock = -1};
+    struct restore restore = {.context = &context, .lock = -1, .gc_lock = -1};
     const GOptionEntry entries[] = {
         {"yes", 'y', 0, G_OPTION_ARG_NONE, &restore.yes, "do not ask", NULL},
         {"force", 0, 0, G_OPTION_ARG_NONE, &restore.force,

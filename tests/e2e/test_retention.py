@@ -465,3 +465,14 @@ def test_housekeeping_does_not_wake_an_idle_daemon(phantom, watched):
     while time.monotonic() < deadline:
         time.sleep(0.5)
     assert switches() == before
+
+
+def test_gc_and_restore_do_not_meet(phantom, watched):
+    backup = phantom.directory / "backup"
+    add_history(phantom, 2, days=100)
+    phantom.cli("backup", backup, check=0)
+    with open(phantom.state / "gc.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "gc is at work" in phantom.cli("restore", backup, "--yes", check=75).err
+    phantom.cli("restore", backup, "--yes", check=0)
+    assert gc(phantom)["jobs_by_age"] == 1
