@@ -49,8 +49,9 @@ int command_remove(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         wake_daemon(&context.paths);
-        printf("%s is not watched any more; its jobs and logs stay for keep_jobs_for (phantom_ci jobs %s)\n", argv[1],
-               argv[1]);
+        printf("%s is not watched any more; its jobs and logs stay for keep_jobs_for (phantom_ci "
+               "jobs %s)\n",
+               argv[1], argv[1]);
         code = EXIT_CODE_OK;
     }
     command_context_clear(&context);
