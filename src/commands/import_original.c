@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "base/wake.h"
@@ -338,14 +339,23 @@ static int record_tips(struct import *import)
 
 /* ------------------------------------------------------------------- writing */
 
-/* Repo.toml.original, and when that is taken, Repo.toml.original-2, ... */
+static bool holds(const char *path, const char *bytes, size_t length)
+{
+    size_t found_length = 0;
+    g_autofree char *found = file_read(path, CONFIG_FILE_MAX_BYTES, &found_length, NULL);
+    return found && found_length == length && memcmp(found, bytes, length) == 0;
+}
+
+/* Repo.toml.original, and when that holds something else already, Repo.toml.original-2, ... */
 static bool keep_file(struct import *import, GError **error)
 {
     g_autofree char *first = g_strconcat(import->repo_toml, ".original", NULL);
     size_t length = 0;
     g_autofree char *bytes = file_read(import->repo_toml, CONFIG_FILE_MAX_BYTES, &length, error);
     import->kept_as = g_strdup(first);
-    for (unsigned i = 2; bytes && access(import->kept_as, F_OK) == 0; i++) {
+    for (unsigned i = 2;
+         bytes && access(import->kept_as, F_OK) == 0 && !holds(import->kept_as, bytes, length);
+         i++) {
         g_free(import->kept_as);
         import->kept_as = g_strdup_printf("%s-%u", first, i);
     }

@@ -38,6 +38,7 @@ struct restore {
     GPtrArray *files;
     struct replacement *replacement;
     unsigned interrupted, logs_set_aside, logs_placed;
+    bool swapped; /* the database is the restored one */
 };
 
 /* ------------------------------------------------------------- who is at work */
@@ -366,6 +367,7 @@ static bool replace(struct restore *restore, GError **error)
                             error)) {
         return false;
     }
+    restore->swapped = true;
     g_clear_pointer(&restore->replacement, replacement_free);
     return reach("restore.swapped", error) && restore_files_place(restore->files, error) &&
            restore_logs_place(paths, restore->staged_logs, &restore->logs_placed, error) &&
@@ -399,23 +401,29 @@ static void print_result(const struct restore *restore)
          "backup runs");
 }
 
-static int fail_halfway(const struct restore *restore, const GError *error)
+static int fail(const struct restore *restore, const GError *error)
 {
     int code = command_fail(error);
-    bool swapped = !restore->replacement;
-    fputs(swapped ? "phantom_ci: the database is the restored one, not everything else is; run the "
-                    "same command again to finish\n"
-                  : "phantom_ci: nothing was changed\n",
-          stderr);
+    if (restore->swapped) {
+        fputs("phantom_ci: the database is the restored one, not everything else is; run the same "
+              "command again to finish\n",
+              stderr);
+    } else if (restore->logs_set_aside > 0) {
+        fprintf(stderr, "phantom_ci: nothing was changed, but %u log%s moved to %s\n",
+                restore->logs_set_aside, restore->logs_set_aside == 1 ? " was" : "s were",
+                restore->kept_logs);
+    } else {
+        fputs("phantom_ci: nothing was changed\n", stderr);
+    }
     return code;
 }
 
 static int carry_out(struct restore *restore)
 {
     g_autoptr(GError) error = NULL;
-    int code = prepare(restore, &error) ? refuse_running_job(restore) : command_fail(error);
+    int code = prepare(restore, &error) ? refuse_running_job(restore) : fail(restore, error);
     if (code < 0) {
-        code = replace(restore, &error) ? EXIT_CODE_OK : fail_halfway(restore, error);
+        code = replace(restore, &error) ? EXIT_CODE_OK : fail(restore, error);
     }
     restore_files_drop(restore->files);
     if (code == EXIT_CODE_OK) {

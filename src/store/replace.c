@@ -170,11 +170,12 @@ bool replacement_finish(struct replacement *replacement, const char *fresh, cons
         return false;
     }
     int fault = fault_point("restore.swap");
-    if (fault) {
-        return error_set_errno(error, STORE_ERROR, fault, "cannot rename %s", fresh);
-    }
-    if (rename(fresh, replacement->path) < 0) {
-        return error_set_errno(error, STORE_ERROR, errno, "cannot rename %s", fresh);
+    if (fault || rename(fresh, replacement->path) < 0) {
+        error_set_errno(error, STORE_ERROR, fault ? fault : errno, "cannot rename %s", fresh);
+        if (replacement->present) {
+            unlink(kept); /* the present file has its first name still */
+        }
+        return false;
     }
     return sync_parent(replacement->path, error);
 }
