@@ -370,6 +370,10 @@ static int write_result(struct import *import)
     }
     g_mkdir_with_parents(import->context->paths.config, 0700);
     bool good = !import->in_place || keep_file(import, &error);
+    int fault = good ? fault_point("import.write") : 0;
+    if (fault) {
+        good = error_set_errno(&error, COMMAND_ERROR, fault, "cannot write %s", import->repo_toml);
+    }
     good = good &&
            file_write_atomic(import->repo_toml, import->text, strlen(import->text), 0600, &error);
     return good ? -1 : command_fail(error);

@@ -45,14 +45,15 @@ def test_the_examples_are_valid(phantom):
 def test_the_readme_names_every_command_and_no_other(phantom):
     page = (ROOT / "README.md").read_text()
     overview = phantom.cli("help", check=0).out
-    commands = set(re.findall(r"^  ([a-z]+) ", overview, re.M))
+    commands = set(re.findall(r"^  ([a-z-]+) ", overview, re.M))
     table = page[page.index("## Commands"):page.index("| exit code |")]
-    named = set(re.findall(r"`([a-z]+)(?: [^`]*)?`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.M))))
+    named = set(re.findall(r"`([a-z-]+)(?: [^`]*)?`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.M))))
     assert commands == named
 
 
 def test_every_option_of_a_command_is_in_its_usage_line(phantom):
-    for command in ["add", "doctor", "jobs", "logs", "run", "status", "why"]:
+    for command in ["add", "backup", "doctor", "gc", "import-original", "jobs", "logs", "reset", "restore", "run", "status",
+                    "why"]:
         out = phantom.cli(command, "--help", check=0).out
         options = set(re.findall(r"(--[a-z-]+)", out.split("\n", 1)[1])) - {
             "--config-dir", "--state-dir", "--cache-dir", "--json", "--help", "--follow"}
