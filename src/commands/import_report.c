@@ -12,8 +12,7 @@
 static const char *const general[] = {
     "stop and disable the original first: both must not watch the same repositories",
     "`run` is split by the shell's quoting rules (no shell): run = 'bash -lc \"a && b\"' works now",
-    "a workflow with any key but `run` is an error, with line and column: phantom_ci check "
-    "workflow/BRANCH.toml",
+    "a workflow with any key but `run` is an error: phantom_ci check workflow/BRANCH.toml",
     "steps see a fresh environment: neither the daemon's nor what is in .env",
     "the first failed step ends a job; each job has a time limit of 1 h (timeout)",
     "the original's clones in its cache directory are not used and may be deleted",

@@ -189,11 +189,11 @@ static bool copy_file(const struct restore *restore, GError **error)
 }
 
 /* The configuration is checked as the daemon will check it. */
-static int check_configuration(const struct restore *restore)
+static int check_configuration(const struct restore *restore, const GPtrArray *files)
 {
     struct diagnostics *diagnostics = diagnostics_new();
-    for (unsigned i = 0; i < restore->files->len; i++) {
-        const struct restore_file *file = g_ptr_array_index(restore->files, i);
+    for (unsigned i = 0; i < files->len; i++) {
+        const struct restore_file *file = g_ptr_array_index(files, i);
         g_autofree char *path = g_build_filename(restore->context->paths.config, file->name, NULL);
         if (file->bytes && strcmp(file->name, ".env") != 0) {
             config_check_text(path, file->bytes, file->length, diagnostics);
@@ -223,13 +223,14 @@ static int read_backup(struct restore *restore)
     restore->files = restore->backup ? restore_files_load(restore->backup, &restore->context->paths,
                                                           restore->stamp, &error)
                                      : NULL;
-    return restore->files ? check_configuration(restore) : command_fail(error);
+    return restore->files ? check_configuration(restore, restore->files) : command_fail(error);
 }
 
 /* -------------------------------------------------------------------- asking */
 
 static void print_plan(const struct restore *restore)
 {
+    g_assert(restore->files);
     const struct backup_facts *facts = backup_get_facts(restore->backup);
     g_autofree char *created = clock_format(facts->created_ms);
     printf("%s: made %s, %" G_GINT64_FORMAT " job%s, %s\n", restore->file, created, facts->jobs,

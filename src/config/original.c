@@ -92,8 +92,8 @@ static void set_line(GPtrArray *lines, unsigned line, const char *text)
 
 static bool is_blank_or_comment(const char *line)
 {
-    line += strspn(line, " \t\r\n");
-    return *line == '\0' || *line == '#';
+    size_t blanks = line ? strspn(line, " \t\r\n") : 0;
+    return !line || line[blanks] == '\0' || line[blanks] == '#';
 }
 
 static void comment_out(GPtrArray *lines, unsigned first, unsigned last)
@@ -180,6 +180,9 @@ static char *acceptable_name(const char *header)
 /* The text between the brackets of a header; NULL when the line is none, or one of an array. */
 static char *header_text(const char *line)
 {
+    if (!line) {
+        return NULL;
+    }
     const char *begin = line + strspn(line, " \t");
     const char *end = *begin == '[' && begin[1] != '[' ? strchr(begin, ']') : NULL;
     char *text = end ? g_strndup(begin + 1, (size_t)(end - begin - 1)) : NULL;
@@ -351,8 +354,7 @@ static void convert_branches(struct conversion *conversion, struct original_entr
     g_autofree char *written = string_of(section, "target_branch");
     if (!value) {
         add_branch(conversion, entry, section);
-    }
-    if (written) {
+    } else if (written) {
         entry->target_branch = g_strstrip(g_strdup(written));
         if (strcmp(entry->target_branch, written) != 0) {
             g_autofree char *pair = format_pair("target_branch", entry->target_branch);
@@ -567,7 +569,8 @@ static bool convert(struct conversion *conversion, GError **error)
 struct original *original_convert(const char *file, const char *bytes, size_t length,
                                   original_branch_of branch_of, void *data, GError **error)
 {
-    if (memchr(bytes, '\0', length) || !g_utf8_validate(bytes, (gssize)length, NULL)) {
+    /* Refuses a NUL, too. */
+    if (length > 0 && !g_utf8_validate_len(bytes, length, NULL)) {
         g_set_error(error, CONFIG_ERROR, ERROR_INVALID, "%s is not UTF-8 text", file);
         return NULL;
     }
@@ -580,7 +583,7 @@ struct original *original_convert(const char *file, const char *bytes, size_t le
         original_free(original);
         return NULL;
     }
-    original->changed =
-        strlen(original->text) != length || memcmp(original->text, bytes, length) != 0;
+    original->changed = strlen(original->text) != length ||
+                        (length > 0 && memcmp(original->text, bytes, length) != 0);
     return original;
 }

@@ -115,7 +115,7 @@ static GPtrArray *read_schema(struct store *store, GError **error)
 static bool is_own_object(const char *line)
 {
     static const char *const own[] = {
-        "table backup_file " BACKUP_FILE_TABLE, "table backup_meta " BACKUP_META_TABLE,
+        ("table backup_file " BACKUP_FILE_TABLE), ("table backup_meta " BACKUP_META_TABLE),
         "index sqlite_autoindex_backup_file_1 ", "index sqlite_autoindex_backup_meta_1 "};
     for (unsigned i = 0; i < G_N_ELEMENTS(own); i++) {
         if (g_strcmp0(line, own[i]) == 0) {

@@ -245,7 +245,7 @@ static void assert_tips(const char *schema, const char *rows, const char *expect
 
 #define ROW(repo, branch, sha)                                                                     \
     "INSERT INTO jobs(repo, status, target_branch, sha) VALUES(" repo ", '', " branch ", " sha ")" \
-                                                                                               ";"
+    ";"
 
 static void tips__rows_of_the_original__newest_of_each_branch(void)
 {
