@@ -54,7 +54,7 @@ const struct command commands[] = {
     {"notify", "list | retry ID... | test [TARGET]",
      "messages to Discord, Slack or a webhook: list them, send one again, try one", NULL,
      command_notify},
-    {"gc", "[--dry-run]", "remove old jobs, logs and unused workspaces now",
+    {"gc", "[--dry-run] [--quiet]", "remove old jobs, logs and unused workspaces now",
      "What keep_jobs_for, keep_jobs, keep_bytes and keep_cache_for of config.toml say. The daemon "
      "does it by itself, too. Exit code 1 when something could not be removed.",
      command_gc},

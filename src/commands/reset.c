@@ -27,6 +27,7 @@ struct reset {
     gboolean yes, kill_jobs, history;
     bool had_service, for_user; /* our own service ran, and is started again */
     int lock;                   /* the daemon's, or -1 */
+    int gc_lock;                /* or -1 */
 };
 
 /* What is removed, by directory; NULL-terminated. Locks and FIFOs that others may hold stay. */
@@ -215,7 +216,10 @@ static int carry_out(struct reset *reset)
     if (code >= 0) {
         return code;
     }
-    bool good = end_jobs(reset, &error) && remove_all(reset, &error);
+    g_autofree char *gc_lock = paths_gc_lock(&reset->context.paths);
+    reset->gc_lock = lock_wait(gc_lock, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, &error);
+    bool good = reset->gc_lock >= 0 && end_jobs(reset, &error) && remove_all(reset, &error);
+    fd_close(&reset->gc_lock);
     int failure = good ? EXIT_CODE_OK : command_fail(error);
     code = start_again(reset);
     if (good && code == EXIT_CODE_OK) {
@@ -226,7 +230,7 @@ static int carry_out(struct reset *reset)
 
 int command_reset(const struct command *command, int argc, char **argv)
 {
-    struct reset reset = {.lock = -1};
+    struct reset reset = {.lock = -1, .gc_lock = -1};
     const GOptionEntry entries[] = {
         {"yes", 'y', 0, G_OPTION_ARG_NONE, &reset.yes, "do not ask", NULL},
         {"kill-jobs", 0, 0, G_OPTION_ARG_NONE, &reset.kill_jobs,

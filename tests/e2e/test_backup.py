@@ -393,7 +393,7 @@ def test_foreign_damaged_and_unsafe_files_are_refused_and_nothing_is_changed(pha
     good = place / "good.backup"
     phantom.cli("backup", good, "--logs", check=0)
     before = everything(phantom)
-    listing = tree(phantom.state)
+    listing = tree(phantom.state)  # a restore keeps gc out by its lock, which stays
     bad = place / "bad.backup"
     cases = [
         (b"", 0o600, 78, "no usable backup"),
@@ -414,7 +414,7 @@ def test_foreign_damaged_and_unsafe_files_are_refused_and_nothing_is_changed(pha
         assert "chown" in phantom.cli("restore", bad, "--yes", check=1).err
     assert "regular" in phantom.cli("restore", place, "--yes", check=78).err
     phantom.cli("restore", place / "absent", "--yes", check=3)
-    assert everything(phantom) == before and tree(phantom.state) == listing
+    assert everything(phantom) == before and [name for name in tree(phantom.state) if name != "gc.lock"] == listing
 
 
 def test_a_configuration_with_mistakes_is_restored_only_by_force(phantom, repo, place):
