@@ -662,11 +662,12 @@ def test_foreign_names_reach_a_terminal_without_their_escapes(phantom, repo, fak
     repo.workflow("true")
     phantom.watch(repo)
     fake_git.on("*' ls-remote '*", "printf 'fatal: \\033]0;owned\\007\\033[31mred\\r\\n' >&2; exit 128")
+    fake_git.on("*' --version '*", "printf 'git \\033[31mgreen\\n'; exit 0")
     evil = place / "e\x1b[31mvil"
     evil.mkdir()
     command = phantom.command("doctor", "--cache-dir", str(evil / "c\x9b\u202e"))
     code, shown, _ = run_on_terminal(command, {**phantom.env, **fake_git.env})
-    assert code == 1 and "red" in shown and "vil" in shown
+    assert code == 1 and "red" in shown and "vil" in shown and "green" in shown
     assert "\x1b" not in shown and "\x9b" not in shown and "\u202e" not in shown
 
 
