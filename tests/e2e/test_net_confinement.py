@@ -3,6 +3,7 @@ these tests can fail."""
 import ctypes
 import errno
 import os
+import random
 import re
 import socket
 import subprocess
@@ -186,13 +187,14 @@ def test_the_work_itself_meets_no_refused_call_but_the_known_ones(place, make_re
 
 
 def test_a_silent_name_server_does_not_hold_up_the_other_requests(place, receiver):
-    """A resolver that hangs in its thread; the thread must be left alone, not waited for. The server is the namespace's
-    own 127.0.0.1, where nobody answers, so this needs a mount and a network namespace."""
+    """A resolver that hangs in its thread; the thread must be left alone, not waited for. The server is an
+    address of this machine where somebody listens and never answers; a mount namespace makes it the one that is asked."""
+    address = f"127.{random.randrange(1, 255)}.{random.randrange(255)}.{random.randrange(1, 255)}"
     resolv = place / "resolv.conf"
-    resolv.write_text("nameserver 127.0.0.77\noptions timeout:30 attempts:1\n")
+    resolv.write_text(f"nameserver {address}\noptions timeout:30 attempts:1\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         try:
-            silent.bind(("127.0.0.77", 53))
+            silent.bind((address, 53))
         except PermissionError:
             pytest.skip("port 53 is root's")
         wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf && exec "$@"', "sh"]
