@@ -165,6 +165,22 @@ def test_a_real_systemd_installs_runs_restarts_stops_and_removes_the_service(mac
     log = machine.run("phantom_ci", "logs", job["id"], user="builder").out
     assert "builder" in log and "wrote" not in log and "NoNewPrivs:\t1" in log
 
+    # Messages leave the hardened unit: phantom_ci-net can confine itself in it.
+    machine.shell("""cat > /root/receiver.py <<'END'
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        open("/root/received", "ab").write(body + b"\\n")
+        self.send_response(204)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+END
+        systemd-run --quiet --unit=receiver /usr/bin/python3 /root/receiver.py""")
+    machine.shell("umask 077; echo CUSTOM_WEBHOOK_URL=http://127.0.0.1:8080/hook > ~/.config/phantom_ci/.env", user="builder")
+    wait_job(machine, push(machine, "true"), "success")
+    wait_until(lambda: '"finished"' in machine.shell("cat /root/received || true"), 30, "the message")
+
     # A restart during a job: it goes on, is adopted, and is neither lost nor doubled.
     sha = push(machine, "sh -c 'echo begun; until test -e /home/builder/gate; do sleep 0.1; done; echo ended'")
     job = wait_job(machine, sha, "running")

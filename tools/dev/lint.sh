@@ -7,7 +7,7 @@
 # shellcheck source=tools/dev/setup.sh
 . "$ROOT/tools/dev/setup.sh"
 
-LINT_CHECKS='format arrows libraries lengths banned listed headers_gcc headers_clang shell rules cppcheck analyzer tidy'
+LINT_CHECKS='format arrows libraries lengths banned listed headers_gcc headers_clang shell rules manual cppcheck analyzer tidy'
 
 help_lint() {
     cat <<'EOF'
@@ -23,6 +23,7 @@ usage: ./dev lint [CHECK...]
   headers_clang   each header compiles alone, with clang
   shell           shellcheck on ./dev and its parts
   rules           the tests of the checks themselves
+  manual          mandoc -Tlint on the man pages
   cppcheck        cppcheck
   analyzer        gcc -fanalyzer
   tidy            clang-tidy
@@ -55,6 +56,13 @@ lint_shell() {
     local files='dev .ci/run tools/dev/*.sh'
     # shellcheck disable=SC2086
     bash -n $files && { ! has shellcheck || shellcheck --external-sources $files; }
+}
+
+# Whether other programs' pages are installed here is no matter of ours.
+lint_manual() {
+    if has mandoc; then
+        ! mandoc -Tlint "$ROOT"/docs/man/*.[157] 2>/dev/null | grep -v 'referenced manual not found'
+    fi
 }
 
 # Each header as the only include of an empty C file.

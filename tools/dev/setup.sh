@@ -50,7 +50,7 @@ packages_test() {
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
-            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd
+            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
@@ -59,7 +59,7 @@ packages_test() {
     dnf)
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist openssh-server nginx fcgiwrap strace procps-ng sqlite openssl \
-            systemd systemd-container
+            systemd systemd-container mandoc
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist openssh \

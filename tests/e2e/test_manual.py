@@ -1,0 +1,184 @@
+"""The manual says what the program does: every command, option and key, no others; and its examples run."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs" / "man").glob("*.[157]"))
+MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
+GLOBAL = {"--config-dir", "--state-dir", "--cache-dir", "--help"}
+DAEMON = {"--quiet", "--kill-jobs", "--ready-fd"}
+
+
+def render(page):
+    if not shutil.which("mandoc"):
+        assert not MUST_RUN, "mandoc is not installed"
+        pytest.skip("mandoc is not installed")
+    out = subprocess.run(["mandoc", "-Tascii", "-Owidth=1000", str(page)], stdout=subprocess.PIPE, check=True).stdout
+    return re.sub(r".\x08", "", out.decode())
+
+
+def manual(name):
+    return render(next(page for page in PAGES if page.name == name))
+
+
+def commands(phantom):
+    """{"notify list": usage line}"""
+    overview = phantom.cli("help", check=0).out
+    found = {}
+    for name in re.findall(r"^  ([a-z][a-z-]+) ", overview, re.M):
+        text = phantom.cli(name, "--help", check=0).out
+        subs = re.findall(rf"^  phantom_ci ({name} [a-z]+)", text, re.M)
+        for command in subs or [name]:
+            found[command] = phantom.cli(*command.split(), "--help", check=0).out
+    return found
+
+
+def keys_of(name):
+    source = (ROOT / "src" / "config" / name).read_text()
+    return set(re.findall(r'^    \{"(\w+)", (?:SCHEMA_|\.type)', source, re.M))
+
+
+def named_keys(page):
+    """What stands in bold as a variable: .Va"""
+    words = set()
+    for line in (ROOT / "docs" / "man" / page).read_text().splitlines():
+        if line.startswith((".Va ", ".It Va ")):
+            words |= {word for word in line.split()[1:] if re.fullmatch(r"[a-z_]{2,}", word)}
+    return words
+
+
+def test_the_page_of_the_program_names_every_command_and_option_and_no_other(phantom):
+    text = manual("phantom_ci.1")
+    known = commands(phantom)
+    options = set(GLOBAL | DAEMON | {"--json"})
+    for command, usage in known.items():
+        assert re.search(rf"^ +{command}\b", text, re.M), command
+        options |= set(re.findall(r"(--[a-z][a-z-]+)", usage))
+    named = set(re.findall(r"(--[a-z][a-z-]+)", text))
+    assert options - named == set(), "missing in the manual"
+    assert named - options == {"--create-home"}, "only in the manual (useradd's own apart)"
+    headings = set(re.findall(r"^     ([a-z][a-z-]+(?: (?:list|retry|test|service))?)(?= [A-Z\[-]|,|$)", text, re.M))
+    assert {heading for heading in headings if heading.split()[0] not in {c.split()[0] for c in known}} <= {"help"}
+
+
+def test_each_option_stands_in_the_usage_of_its_command_in_the_manual(phantom):
+    text = manual("phantom_ci.1")
+    for command, usage in commands(phantom).items():
+        lines = [line for line in text.splitlines() if re.match(rf" +{command}\b", line)]
+        for option in set(re.findall(r"^ .*?(--[a-z][a-z-]+)", usage, re.M)) - GLOBAL:
+            assert any(option in line for line in lines), (command, option)
+
+
+def test_every_key_is_in_its_page_and_no_other():
+    repo, config = keys_of("repo_section.c"), keys_of("config.c")
+    assert len(repo) > 30 and len(config) > 10
+    assert repo - named_keys("phantom_ci-repo.toml.5") == set()
+    assert named_keys("phantom_ci-repo.toml.5") - repo == set()
+    assert config - named_keys("phantom_ci-config.toml.5") == set()
+    assert named_keys("phantom_ci-config.toml.5") - config - {"path"} == set()
+
+
+def test_the_examples_of_the_configuration_pages_are_valid(phantom):
+    names = {"phantom_ci-repo.toml.5": "Repo.toml", "phantom_ci-config.toml.5": "config.toml",
+             "phantom_ci-workflow.5": "main.toml"}
+    for page, name in names.items():
+        source = (ROOT / "docs" / "man" / page).read_text()
+        example = re.search(r"\.Sh EXAMPLES\n\.Bd -literal\n(.*?)\n\.Ed", source, re.S)[1]
+        path = phantom.directory / name
+        path.write_text(example + "\n")
+        path.chmod(0o600)
+        phantom.cli("check", path, check=0)
+
+
+def test_the_pages_are_clean_and_refer_to_each_other():
+    if not shutil.which("mandoc"):
+        assert not MUST_RUN, "mandoc is not installed"
+        pytest.skip("mandoc is not installed")
+    out = subprocess.run(["mandoc", "-Tlint", *map(str, PAGES)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    # Whether other programs' pages are on this machine is no matter of ours.
+    said = [line for line in out.stdout.decode().splitlines() if "referenced manual not found" not in line]
+    assert said == []
+    ours = {page.name.rpartition(".")[0] for page in PAGES}
+    for page in PAGES:
+        for name in re.findall(r"^\.Xr (phantom_ci\S*) ", page.read_text(), re.M):
+            assert name in ours, (page.name, name)
+
+
+# Examples that are not run here, and why.
+NOT_RUN = {
+    "./dev demo": "it is the demonstration itself",
+    "./dev test": "it runs this test",
+    "./dev build --release": "the build is what is tested",
+    "sudo meson install -C build/release": "test_install runs it into a directory of its own",
+    "phantom_ci": "the daemon is started by the test, in the background",
+}
+
+
+def shell_commands(text):
+    """The lines of a block, without comments."""
+    for line in text.splitlines():
+        command = re.sub(r"\s+# .*$", "", line).strip()
+        if command:
+            yield command
+
+
+@pytest.fixture
+def reader(phantom, make_repo):
+    """Somebody who types what the documentation says, with a repository and a job 12 to look at."""
+    repo = make_repo("project")
+    for branch in ("main", "master"):
+        repo.workflow("echo out", branch=branch)
+    bin_directory = phantom.directory / "bin"
+    bin_directory.mkdir()
+    program = bin_directory / "phantom_ci"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(phantom.command())} "$@"\n')
+    program.chmod(0o755)
+    env = {**phantom.env, "PATH": f"{bin_directory}:{phantom.env['PATH']}"}
+
+    def type_in(command, limit=60):
+        for url in ("https://example.org/me/project.git", "/srv/git/project.git"):
+            command = command.replace(url, repo.url)
+        result = subprocess.run(["sh", "-c", command], env=env, cwd=phantom.home, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit)
+        return result.returncode, result.stdout.decode(errors="replace")
+    return type_in
+
+
+def test_the_examples_of_the_manual_run(phantom, reader):
+    source = (ROOT / "docs" / "man" / "phantom_ci.1").read_text()
+    section = source[source.index(".Sh EXAMPLES"):source.index(".Sh SEE ALSO")]
+    lines = [line for line in section.splitlines() if line[:2] in ("$ ", "# ")]
+    assert len(lines) >= 7
+    daemon = None
+    for line in lines:
+        if line.startswith("# "):
+            assert line[2:] in ("useradd --create-home ci", "phantom_ci configure service --user ci --now"), \
+                "as root, for real: test_service does it in a machine of its own"
+            continue
+        if "status" in line:
+            daemon = phantom.start()
+            phantom.wait_baseline("project", "main")
+        code, said = reader(line[2:])
+        assert code == 0, (line, said)
+    assert daemon
+
+
+def test_the_commands_of_the_readme_run(phantom, reader):
+    text = (ROOT / "README.md").read_text()
+    blocks = [re.sub(r"^   ", "", block, flags=re.M) for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
+    ran = set()
+    for command in [command for block in blocks for command in shell_commands(block)]:
+        if command in NOT_RUN:
+            ran.add(command)
+            continue
+        command = command.replace("logs 12 -f", "logs 1 -f")
+        code, said = reader(command)
+        assert code == 0, (command, said)
+        if " add " in command:
+            assert reader("phantom_ci run project --branch master")[0] == 0
+    assert set(NOT_RUN) <= ran, "the list of what is not run names what the README does not have"
