@@ -72,7 +72,7 @@ const struct command commands[] = {
     {"reset", "[--yes] [--kill-jobs] [--history]",
      "remove mirrors and workspaces, and with --history everything but the configuration", NULL,
      command_reset},
-    {"backup", "FILE [--logs] [--force] [--json]",
+    {"backup", "FILE [--logs] [--force]",
      "write the history and the configuration into one file",
      "Also while the daemon and jobs run. The file (mode 600) holds the database, Repo.toml, "
      "config.toml and .env.",
@@ -82,7 +82,7 @@ const struct command commands[] = {
      "interrupted is finished by "
      "running it again.",
      command_restore},
-    {"import-original", "[DIR] [--dry-run] [--json]",
+    {"import-original", "[DIR] [--dry-run]",
      "take over from the original phantom_ci, written in Rust",
      "DIR is the original's directory with Repo.toml and db.sqlite (default: where it kept them, "
      "~/.config/phantom_ci). Says for each repository what is different from now on.",

@@ -230,7 +230,10 @@ def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_
         assert {path.read_text() for path in victim.config.glob("Repo.toml.before-restore-*")} == {
             old["files"]["Repo.toml"]}, point
         assert [name for name in tree(victim.directory) if "restore-new" in name or "restore.new" in name] == [], point
-        assert victim.log(2) == phantom.log(2) != b""
+        for job in (1, 2):
+            assert victim.log(job) == phantom.log(job) != b"", point
+        set_aside = [path.read_bytes() for path in victim.state.glob("logs.before-restore-*/1/output")]
+        assert set_aside == [old_place.log(1)], point
 
 
 def test_errors_at_any_point_of_a_restore_leave_nothing_half_written(phantom, repo, place):
@@ -444,6 +447,47 @@ def test_a_restore_replaces_a_damaged_database_and_keeps_it(phantom, repo, place
         assert phantom.jobs() == jobs
         kept = [path.read_bytes() for path in phantom.state.glob("state.db.before-restore-*")]
         assert damage is None or damage in kept
+
+
+def test_a_file_that_the_backup_does_not_have_is_set_aside_but_never_secrets(phantom, repo, place):
+    finished_jobs(phantom, repo, 1)
+    phantom.cli("backup", place / "x.backup", check=0)
+    phantom.configure("max_jobs = 3\n")
+    write_env(phantom)
+    out = phantom.cli("restore", place / "x.backup", "--yes", check=0).out
+    assert "sets aside" in out and not (phantom.config / "config.toml").exists()
+    kept, = phantom.config.glob("config.toml.before-restore-*")
+    assert kept.read_text() == "max_jobs = 3\n"
+    assert SECRET in (phantom.config / ".env").read_text()
+
+
+@pytest.fixture
+def small_state(phantom):
+    """The state directory on a file system of its own, of 4 MiB."""
+    if os.geteuid() != 0:
+        pytest.fail("mounting a small file system needs root")
+    phantom.state.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(phantom.state)], check=True)
+    yield phantom.state
+    phantom.stop_all()
+    subprocess.run(["umount", "-l", str(phantom.state)], check=True)
+
+
+def test_a_restore_on_a_full_disk_leaves_what_was_there(phantom, repo, place, small_state):
+    finished_jobs(phantom, repo, 1)
+    phantom.cli("backup", place / "x.backup", "--logs", check=0)
+    before = everything(phantom)
+    for spare in (0, 40000, 120000):
+        with open(small_state / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 4096):
+                pass
+        os.truncate(small_state / "filler", (small_state / "filler").stat().st_size - spare)
+        assert "pace" in phantom.cli("restore", place / "x.backup", "--yes", check=75).err
+        (small_state / "filler").unlink()
+        assert everything(phantom) == before
+        assert [name for name in os.listdir(small_state) if "restore" in name] == []
+    phantom.cli("restore", place / "x.backup", "--yes", check=0)
+    assert everything(phantom) == before
 
 
 def test_a_linked_repo_toml_is_replaced_behind_its_link(phantom, repo, place):

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 
 #include "backup_fixture.h"
+#include "base/fd.h"
 #include "store/replace.h"
 
 enum { FLIPS = 300 };
@@ -423,6 +424,55 @@ static void replace__while_it_lasts__nobody_else_gets_in(void)
     fixture_close(&fixture);
 }
 
+/* What a process with the former file still open does: 0 = it could not write. */
+static int write_late(const char *path, int ready, int go)
+{
+    sqlite3 *database = NULL;
+    char byte = 0;
+    bool opened = sqlite3_open(path, &database) == SQLITE_OK;
+    if (!opened || !fd_write_all(ready, "", 1, NULL) || fd_read(go, &byte, 1) < 0) {
+        return 1;
+    }
+    bool changed = sqlite3_exec(database, "PRAGMA journal_mode=WAL", NULL, NULL, NULL) == SQLITE_OK;
+    bool wrote =
+        sqlite3_exec(database, "UPDATE job SET sha = 'late'", NULL, NULL, NULL) == SQLITE_OK;
+    return changed || wrote ? 2 : 0;
+}
+
+/* Its log would bear the name of the fresh database's log, and be applied to that. */
+static void replace__former_file_still_open_elsewhere__can_not_be_written(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_PUSH);
+    store_close(g_steal_pointer(&fixture.store));
+    g_autofree char *fresh = make_fresh(&fixture);
+    g_autofree char *kept = g_strconcat(fixture.path, ".kept", NULL);
+    int ready[2];
+    int go[2];
+    char byte = 0;
+    g_assert_true(fd_pipe(ready, NULL) && fd_pipe(go, NULL));
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        fd_close(&go[1]);
+        _exit(write_late(fixture.path, ready[1], go[0]));
+    }
+    g_assert_cmpint(fd_read(ready[0], &byte, 1), ==, 1);
+    finish_good(begin_good(fixture.path), fresh, kept);
+    fd_close(&go[1]);
+    int status = 0;
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    assert_first_sha(fixture.path, SHA_C);
+    assert_first_sha(kept, SHA_A);
+    fd_close(&ready[0]);
+    fd_close(&ready[1]);
+    fd_close(&go[0]);
+    fixture_close(&fixture);
+}
+
 static void replace__damaged_or_absent_database__is_no_obstacle(void)
 {
     g_autofree char *long_garbage = g_strnfill(5000, 'x');
@@ -512,6 +562,7 @@ int main(int argc, char **argv)
     ADD(replace__database_in_use__is_busy_and_untouched);
     ADD(replace__given_up__leaves_the_present_database_in_use);
     ADD(replace__while_it_lasts__nobody_else_gets_in);
+    ADD(replace__former_file_still_open_elsewhere__can_not_be_written);
     ADD(replace__damaged_or_absent_database__is_no_obstacle);
     ADD(replace__unusable_database_with_a_live_log__keeps_both);
     ADD(job_numbers__raised__are_never_lowered);
