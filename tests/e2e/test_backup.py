@@ -60,7 +60,8 @@ def everything(phantom):
 
 
 def tree(directory):
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+    """The names of everything; of locks that a command takes only the directory tells."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.name != "gc.lock")
 
 
 class Writer(threading.Thread):
