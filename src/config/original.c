@@ -224,18 +224,24 @@ static struct toml_value *parse(const GPtrArray *lines, struct toml_error *probl
 
 /* ----------------------------------------------------------------- entries */
 
-/* Where each section, and each thing at the top, begins. */
-static void collect_starts(const struct conversion *conversion, const struct toml_value *root,
-                           GArray *starts)
+/* Where each section, and each thing at the top, begins. By the tree, not by brackets in the text:
+ * a string of several lines may hold anything. */
+static void collect_starts(const struct toml_value *root, GArray *starts)
 {
-    for (unsigned i = 1; i <= conversion->lines->len; i++) {
-        if (is_header(line_at(conversion->lines, i))) {
-            g_array_append_val(starts, i);
+    g_autoptr(GPtrArray) pending = g_ptr_array_new();
+    g_ptr_array_add(pending, (void *)root);
+    while (pending->len > 0) {
+        const struct toml_value *value = g_ptr_array_steal_index_fast(pending, pending->len - 1);
+        for (size_t i = 0; i < value->as.children.count; i++) {
+            const struct toml_value *child = value->as.children.items[i];
+            unsigned line = child->key ? child->key_line : child->line;
+            if (value == root || child->type == TOML_TABLE) {
+                g_array_append_val(starts, line);
+            }
+            if (child->type == TOML_TABLE || child->type == TOML_ARRAY) {
+                g_ptr_array_add(pending, (void *)child);
+            }
         }
-    }
-    for (size_t i = 0; i < root->as.children.count; i++) {
-        unsigned line = root->as.children.items[i]->key_line;
-        g_array_append_val(starts, line);
     }
 }
 
@@ -556,7 +562,7 @@ static bool convert(struct conversion *conversion, GError **error)
         return false;
     }
     g_autoptr(GArray) starts = g_array_new(FALSE, FALSE, sizeof(unsigned));
-    collect_starts(conversion, root, starts);
+    collect_starts(root, starts);
     for (size_t i = 0; i < root->as.children.count; i++) {
         if (root->as.children.items[i]->type == TOML_TABLE) {
             add_entries(conversion, root->as.children.items[i], starts);

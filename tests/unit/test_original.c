@@ -133,6 +133,16 @@ static void convert__unknown_keys__become_comments(void)
                       "a", "\"branches\" meant nothing");
 }
 
+/* What looks like a section within a string never becomes one. */
+static void convert__strings_of_several_lines__are_left_out_as_a_whole(void)
+{
+    assert_conversion("x = \"\"\"\n[evil]\npath = '/evil'\n\"\"\"\n[a]\npath='/srv/a'\n"
+                      "y = '''\n[b]\npath = '/evil'\n'''\n",
+                      "# x = \"\"\"\n# [evil]\n# path = '/evil'\n# \"\"\"\n[a]\npath='/srv/a'\n"
+                      "# y = '''\n# [b]\n# path = '/evil'\n# '''\n",
+                      "a", "\"y\" meant nothing");
+}
+
 static void convert__what_is_refused__is_left_out_and_the_rest_stays(void)
 {
     assert_conversion("x = 1\n[a]\npath = 'ext::sh -c id'\ntarget_branch='m'\n# about b\n[b]\n"
@@ -356,6 +366,7 @@ int main(int argc, char **argv)
     ADD(convert__names_that_clash__are_told_apart);
     ADD(convert__no_target_branch__is_the_one_that_ran);
     ADD(convert__unknown_keys__become_comments);
+    ADD(convert__strings_of_several_lines__are_left_out_as_a_whole);
     ADD(convert__what_is_refused__is_left_out_and_the_rest_stays);
     ADD(convert__no_toml__is_invalid);
     ADD(convert__mangled_files__give_an_error_or_an_acceptable_file);
