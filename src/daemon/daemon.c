@@ -49,6 +49,7 @@ struct daemon {
     struct poller *poller;
     struct supervise *supervise;
     struct deliver *deliver;
+    bool was_sending;
     struct housekeeping *housekeeping;
     struct watch *watch;
     struct look_status_file *looks;
@@ -167,6 +168,15 @@ static void watch_configuration(struct daemon *daemon)
     }
 }
 
+/* A daemon that has nothing to do for hours keeps none of what its last work took. */
+static void give_memory_back(struct daemon *daemon)
+{
+    store_release_memory(daemon->store);
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 static void use_config(struct daemon *daemon, struct config *config)
 {
     struct config *old = daemon->config;
@@ -178,9 +188,7 @@ static void use_config(struct daemon *daemon, struct config *config)
     config_free(old);
     open_look_status(daemon);
     daemon->jobs_to_start = true;
-#ifdef __GLIBC__
-    malloc_trim(0); /* what the parsing took is not needed again for long */
-#endif
+    give_memory_back(daemon); /* what the parsing took is not needed again for long */
 }
 
 static void reload(struct daemon *daemon)
@@ -440,7 +448,13 @@ static void wait_for_something(struct daemon *daemon)
     }
     if (supervise_take_news(daemon->supervise)) {
         deliver_wake(daemon->deliver);
+        give_memory_back(daemon);
     }
+    bool is_sending = deliver_is_busy(daemon->deliver);
+    if (daemon->was_sending && !is_sending) {
+        give_memory_back(daemon);
+    }
+    daemon->was_sending = is_sending;
 }
 
 static void release(struct daemon *daemon)

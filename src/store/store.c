@@ -322,6 +322,13 @@ struct store *store_open_to_read(const char *path, GError **error)
     return store;
 }
 
+void store_release_memory(struct store *store)
+{
+    g_assert(!store->in_transaction);
+    g_hash_table_remove_all(store->statements);
+    sqlite3_db_release_memory(store->database);
+}
+
 void store_close(struct store *store)
 {
     if (store) {

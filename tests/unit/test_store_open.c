@@ -227,6 +227,19 @@ static void open__empty_file__becomes_a_database(void)
     fixture_close(&fixture);
 }
 
+static void release_memory__between_questions__changes_no_answer(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    int64_t id = enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_PUSH);
+    store_release_memory(fixture.store);
+    g_assert_cmpint(state_of(fixture.store, id), ==, JOB_QUEUED);
+    g_assert_true(claim(fixture.store, id));
+    store_release_memory(fixture.store);
+    g_assert_cmpint(state_of(fixture.store, id), ==, JOB_RUNNING);
+    fixture_close(&fixture);
+}
+
 /* tests/unit/data/state-N.sql into a new file. */
 static void make_released_database(const char *path, unsigned version)
 {
@@ -426,6 +439,7 @@ int main(int argc, char **argv)
     ADD(open__newer_version__is_invalid_and_untouched);
     ADD(open__newer_version_with_a_live_log__leaves_both_untouched);
     ADD(open__empty_file__becomes_a_database);
+    ADD(release_memory__between_questions__changes_no_answer);
     ADD(migrate__each_released_version__keeps_its_rows);
     ADD(migrate__present_version__keeps_rows_and_runs_the_next_step_once);
     ADD(migrate__step_fails__leaves_the_old_version_whole);
