@@ -72,8 +72,7 @@ const struct command commands[] = {
     {"reset", "[--yes] [--kill-jobs] [--history]",
      "remove mirrors and workspaces, and with --history everything but the configuration", NULL,
      command_reset},
-    {"backup", "FILE [--logs] [--force]",
-     "write the history and the configuration into one file",
+    {"backup", "FILE [--logs] [--force]", "write the history and the configuration into one file",
      "Also while the daemon and jobs run. The file (mode 600) holds the database, Repo.toml, "
      "config.toml and .env.",
      command_backup},

@@ -161,8 +161,8 @@ static bool make_directories(const struct account *account, const struct paths *
 
 static char *own_executable(void)
 {
-    char *path = g_file_read_link("/proc/self/exe", NULL);
-    return path ? path : g_find_program_in_path("phantom_ci");
+    g_autofree char *path = g_file_read_link("/proc/self/exe", NULL);
+    return path ? g_steal_pointer(&path) : g_find_program_in_path("phantom_ci");
 }
 
 static char *unit_directory(void)

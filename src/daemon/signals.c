@@ -53,10 +53,8 @@ struct signals signals_take(void)
     char bytes[64];
     while (fd_read(pipe_ends[0], bytes, sizeof(bytes)) > 0) {
     }
-    struct signals taken = {.child = children,
-                            .reload = reloads,
-                            .stop = (unsigned)stops,
-                            .end_jobs = quits};
+    struct signals taken = {
+        .child = children, .reload = reloads, .stop = (unsigned)stops, .end_jobs = quits};
     children = 0;
     reloads = 0;
     stops = 0;

@@ -32,7 +32,8 @@ struct store *store_open(const char *path, GError **error);
 struct store *store_open_to_read(const char *path, GError **error);
 void store_close(struct store *store);
 
-/* Gives back what only makes the next question faster (statements, pages). Outside of transactions. */
+/* Gives back what only makes the next question faster (statements, pages). Outside of transactions.
+ */
 void store_release_memory(struct store *store);
 
 bool store_begin(struct store *store, GError **error);
