@@ -37,7 +37,7 @@ header_files() { find "$ROOT/src" -name '*.h' | LC_ALL=C sort; }
 
 # Compiler flags for a file of this tree, without a build directory's database. fuzz and asan builds do not matter.
 source_flags() {
-    printf '%s ' -std=c17 -D_GNU_SOURCE -DPHANTOM_CI_FAULTS=1 "-I$ROOT/src" "-I$ROOT/build/gcc"
+    printf '%s ' -std=c17 -D_GNU_SOURCE -DPHANTOM_CI_FAULTS=1 "-I$ROOT/src" "-I$ROOT/build/gcc" "-I$ROOT/build/gcc/src"
     pkg-config --cflags glib-2.0 sqlite3 jansson libcurl
 }
 
