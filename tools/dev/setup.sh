@@ -49,7 +49,7 @@ packages_test() {
     case $1 in
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
-            python3-pytest-xdist openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
+            python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
             procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
@@ -58,18 +58,19 @@ packages_test() {
         ;;
     dnf)
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
-            python3-pytest python3-pytest-xdist openssh-server nginx fcgiwrap strace procps-ng sqlite openssl \
+            python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
+            sqlite openssl \
             systemd systemd-container mandoc
         ;;
     pacman)
-        echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist openssh \
+        echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
             nginx fcgiwrap strace procps-ng
         ;;
     apk)
         echo clang clang-extra-tools compiler-rt cppcheck shellcheck python3 py3-pytest \
-            py3-pytest-xdist openssh-server nginx fcgiwrap strace procps
+            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps
         ;;
-    brew) echo llvm clang-format cppcheck shellcheck python pytest nginx fcgiwrap ;;
+    brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap ;;
     esac
 }
 
