@@ -7,6 +7,7 @@ import random
 import re
 import resource
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -130,7 +131,6 @@ def test_notify_says_which_messages_are_sent(phantom, repo, receiver, policy, ex
 
 
 def outbox_rows(phantom, state):
-    import sqlite3
     with sqlite3.connect(f"file:{phantom.state}/state.db?mode=ro", uri=True) as database:
         return database.execute("SELECT * FROM outbox WHERE state = ?", (state,)).fetchall()
 
@@ -422,6 +422,38 @@ def test_notify_help_and_wrong_usage(phantom):
     phantom.cli("notify", "retry", "1", check=3)
     phantom.cli("notify", "list", "--state", "lost", check=2)
     phantom.cli("notify", "list", "--limit", "-1", check=2)
+
+
+def edit_outbox(phantom, sql, *values):
+    with sqlite3.connect(phantom.state / "state.db", timeout=30) as database:
+        database.execute(sql, values)
+    database.close()
+
+
+def test_after_a_day_of_failed_attempts_a_message_is_given_up_and_the_next_has_its_turn(phantom, repo, receiver):
+    to_custom(phantom, receiver)
+    receiver.default = replies.status(503)
+    daemon = ready(phantom, repo, "true", retry_ms=200)
+    repo.commit_and_push()
+    receiver.wait_requests(2)
+    first = messages(phantom)[0]
+    assert first["state"] in ("waiting", "sending")
+    edit_outbox(phantom, "UPDATE outbox SET created = created - 86400000 WHERE id = ?", first["id"])
+    daemon.wait_event(f"message given up .*message={first['id']} .*503")
+    receiver.default = replies.ok()
+    assert [message["kind"] for message in wait_delivered(phantom, 1)] == ["finished"]
+
+
+def test_a_clock_that_was_set_back_by_days_does_not_silence_a_receiver(phantom, repo, receiver):
+    to_custom(phantom, receiver)
+    receiver.script(replies.status(503))
+    daemon = ready(phantom, repo, "true", retry_ms=3600 * 1000)
+    repo.commit_and_push()
+    phantom.wait_until(lambda: len(messages(phantom, state="waiting")) == 2, what="both messages to wait")
+    daemon.stop()
+    edit_outbox(phantom, "UPDATE outbox SET next = next + 3 * 86400000")
+    start(phantom)
+    wait_delivered(phantom, 2)
 
 
 def test_messages_written_while_no_daemon_runs_are_sent_by_the_next(phantom, repo, receiver):
