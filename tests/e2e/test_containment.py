@@ -21,8 +21,11 @@ def escape(depth):
                 time.sleep(100)
         os._exit(0)
     os.wait()
+open(sys.argv[1], 'a').close()
 for depth in range(6):
     escape(depth)
+while len(open(sys.argv[1]).read().split()) < 6:  # each has written its number
+    time.sleep(0.01)
 print('done')
 """
 
