@@ -36,7 +36,11 @@ char *message_answer_describe(const struct net_answer *answer, const GPtrArray *
     if (has_error) {
         g_string_append(said, answer->error);
     } else if (answer->body_length > 0 && (answer->status < 200 || answer->status > 299)) {
-        text_append_escaped(said, answer->body, answer->body_length, TEXT_ONE_LINE);
+        size_t length = answer->body_length;
+        while (length > 0 && g_ascii_isspace(answer->body[length - 1])) {
+            length--;
+        }
+        text_append_escaped(said, answer->body, length, TEXT_ONE_LINE);
     }
     struct mask *mask = targets ? targets_mask(targets) : NULL;
     g_autofree char *masked = mask ? mask_apply(mask, said->str, said->len, NULL) : g_strdup("");

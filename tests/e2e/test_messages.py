@@ -253,13 +253,13 @@ def test_a_bad_receiver_delays_neither_jobs_nor_other_receivers(phantom, repo, m
 @pytest.mark.demand("G3")
 def test_a_refused_message_is_given_up_listed_and_sent_again_on_request(phantom, repo, receiver):
     to_custom(phantom, receiver)
-    receiver.script(replies.status(404, b'{"error": "no such hook"}'))
+    receiver.script(replies.status(404, b'{"error": "no such hook"}\n'))
     daemon = ready(phantom, repo, "true", notify="failures")
     repo.workflow("false")
     repo.push()
     daemon.wait_event("message given up .*target=custom .*404")
     lost = messages(phantom, state="given up")
-    assert len(lost) == 1 and lost[0]["status"] == 404 and "no such hook" in lost[0]["answer"]
+    assert len(lost) == 1 and lost[0]["status"] == 404 and lost[0]["answer"] == 'HTTP 404: {"error": "no such hook"}'
     assert "1 given up" in phantom.cli("status").out
     assert phantom.json("status")[0]["messages_given_up"] == 1
     table = phantom.cli("notify", "list", "--state", "given-up", check=0).out
