@@ -6,7 +6,6 @@
 
 #include "base/text.h"
 #include "commands/commands.h"
-#include "daemon/daemon.h"
 #include "git/url.h"
 
 static bool check_url(const char *text, GError **error)
@@ -17,34 +16,6 @@ static bool check_url(const char *text, GError **error)
         url_clear(&url);
     }
     return good;
-}
-
-static int run_daemon(int argc, char **argv)
-{
-    static const struct command daemon_command = {
-        "", "[--quiet] [--kill-jobs] [--ready-fd N]",
-        "the daemon: watch the repositories, run the jobs",
-        "SIGHUP reloads the configuration (a changed file does, too). SIGTERM stops: running jobs "
-        "go on and "
-        "the next daemon adopts them; a second SIGTERM ends them.",
-        NULL};
-    struct command_context context = {.json = false};
-    gboolean quiet = FALSE;
-    gboolean kill_jobs = FALSE;
-    int ready_fd = -1;
-    const GOptionEntry entries[] = {
-        {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "job output goes to the logs alone", NULL},
-        {"kill-jobs", 0, 0, G_OPTION_ARG_NONE, &kill_jobs, "a stop ends the running jobs", NULL},
-        {"ready-fd", 0, 0, G_OPTION_ARG_INT, &ready_fd, "write a byte there when ready", "N"},
-        G_OPTION_ENTRY_NULL,
-    };
-    int code = command_parse(&daemon_command, &context, entries, 0, &argc, &argv, 0, 0);
-    if (code < 0) {
-        const struct daemon_options options = {quiet, kill_jobs, ready_fd};
-        code = daemon_main(&context.paths, &options);
-    }
-    command_context_clear(&context);
-    return code;
 }
 
 static int unknown_command(const char *name)
@@ -85,7 +56,7 @@ static int dispatch(int argc, char **argv)
         return EXIT_CODE_OK;
     }
     if (word == 0) {
-        return run_daemon(argc, argv);
+        return command_without_name.run(&command_without_name, argc, argv);
     }
     /* For the words of the command line; the daemon does without the memory that a locale takes. */
     setlocale(LC_ALL, "");

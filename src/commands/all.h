@@ -10,6 +10,8 @@ int command_cancel(const struct command *command, int argc, char **argv);
 int command_check(const struct command *command, int argc, char **argv);
 int command_gc(const struct command *command, int argc, char **argv);
 int command_configure(const struct command *command, int argc, char **argv);
+int command_complete(const struct command *command, int argc, char **argv);
+int command_daemon(const struct command *command, int argc, char **argv);
 int command_doctor(const struct command *command, int argc, char **argv);
 int command_import_original(const struct command *command, int argc, char **argv);
 int command_job(const struct command *command, int argc, char **argv);

@@ -90,8 +90,27 @@ const struct command commands[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+const struct command command_without_name = {
+    "", "[--quiet] [--kill-jobs] [--ready-fd N]",
+    "the daemon: watch the repositories, run the jobs",
+    "SIGHUP reloads the configuration (a changed file does, too). SIGTERM stops: running jobs "
+    "go on and "
+    "the next daemon adopts them; a second SIGTERM ends them.",
+    command_daemon};
+
+/* For the shells' completion scripts, see complete.c; no command for people. */
+static const struct command hidden = {
+    "__complete", "[--] KIND [WORD...]", "print what may stand at a place of a command line",
+    "KIND is line (with the words up to the cursor), commands, options, repos, branches, jobs, "
+    "messages, states, "
+    "message-states, targets or formats. One candidate a line, with a tab and its meaning.",
+    command_complete};
+
 const struct command *command_find(const char *name)
 {
+    if (strcmp(hidden.name, name) == 0) {
+        return &hidden;
+    }
     for (const struct command *command = commands; command->name; command++) {
         if (strcmp(command->name, name) == 0) {
             return command;
@@ -135,9 +154,73 @@ static void print_sub_overview(const struct command *command, const struct comma
     }
 }
 
+/* Set while command_visit() calls a command, which then gets no further than to its options. */
+static const struct command_visitor *visiting;
+
+static void add_entries(GOptionContext *options, const GOptionEntry *entries)
+{
+    for (const GOptionEntry *entry = entries; visiting && entry->long_name; entry++) {
+        visiting->option(entry, visiting->data);
+    }
+    g_option_context_add_main_entries(options, entries, NULL);
+}
+
+static GOptionContext *make_option_context(const struct command *command,
+                                           struct command_context *context,
+                                           const GOptionEntry *entries, int flags)
+{
+    const GOptionEntry common[] = {
+        {"config-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->config_dir, "where Repo.toml is",
+         "DIR"},
+        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->state_dir, "where the history is",
+         "DIR"},
+        {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->cache_dir, "where checkouts are",
+         "DIR"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry json[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &context->json, "print JSON; times are UTC milliseconds",
+         NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    GOptionContext *options = g_option_context_new(NULL);
+    g_autofree char *summary = g_strconcat(command->summary, command->details ? "\n\n" : "",
+                                           command->details ? command->details : "", NULL);
+    g_option_context_set_summary(options, summary);
+    if (entries) {
+        add_entries(options, entries);
+    }
+    if (flags & COMMAND_JSON) {
+        add_entries(options, json);
+    }
+    add_entries(options, common);
+    g_option_context_set_help_enabled(options, FALSE);
+    return options;
+}
+
+void command_visit(const struct command *command, const struct command_visitor *visitor)
+{
+    static const GOptionEntry help = {"help", 'h', 0, G_OPTION_ARG_NONE, NULL, "say how it is used",
+                                      NULL};
+    char *arguments[] = {(char *)command->name, NULL};
+    g_assert(!visiting);
+    visiting = visitor;
+    command->run(command, 1, arguments);
+    visitor->option(&help, visitor->data);
+    visiting = NULL;
+}
+
 int command_run_sub(const struct command *command, const struct command *subs, int argc,
                     char **argv)
 {
+    if (visiting) {
+        struct command_context context = {.json = false};
+        g_option_context_free(make_option_context(command, &context, NULL, 0));
+        for (const struct command *sub = subs; sub->name; sub++) {
+            visiting->subcommand(sub, visiting->data);
+        }
+        return EXIT_CODE_OK;
+    }
     int word = command_find_word(argc, argv);
     for (const struct command *sub = subs; word > 0 && sub->name; sub++) {
         if (strcmp(strchr(sub->name, ' ') + 1, argv[word]) == 0) {
@@ -180,39 +263,6 @@ void command_context_clear(struct command_context *context)
     paths_clear(&context->paths);
 }
 
-static GOptionContext *make_option_context(const struct command *command,
-                                           struct command_context *context,
-                                           const GOptionEntry *entries, int flags)
-{
-    const GOptionEntry common[] = {
-        {"config-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->config_dir, "where Repo.toml is",
-         "DIR"},
-        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->state_dir, "where the history is",
-         "DIR"},
-        {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &context->cache_dir, "where checkouts are",
-         "DIR"},
-        G_OPTION_ENTRY_NULL,
-    };
-    const GOptionEntry json[] = {
-        {"json", 0, 0, G_OPTION_ARG_NONE, &context->json, "print JSON; times are UTC milliseconds",
-         NULL},
-        G_OPTION_ENTRY_NULL,
-    };
-    GOptionContext *options = g_option_context_new(NULL);
-    g_autofree char *summary = g_strconcat(command->summary, command->details ? "\n\n" : "",
-                                           command->details ? command->details : "", NULL);
-    g_option_context_set_summary(options, summary);
-    if (entries) {
-        g_option_context_add_main_entries(options, entries, NULL);
-    }
-    if (flags & COMMAND_JSON) {
-        g_option_context_add_main_entries(options, json, NULL);
-    }
-    g_option_context_add_main_entries(options, common, NULL);
-    g_option_context_set_help_enabled(options, FALSE);
-    return options;
-}
-
 static void print_help(const struct command *command, GOptionContext *options)
 {
     g_autofree char *help = g_option_context_get_help(options, TRUE, NULL);
@@ -228,6 +278,9 @@ int command_parse(const struct command *command, struct command_context *context
 {
     g_autoptr(GOptionContext) options = make_option_context(command, context, entries, flags);
     g_autoptr(GError) error = NULL;
+    if (visiting) {
+        return EXIT_CODE_OK;
+    }
     if (asks_for_help(*argc, *argv)) {
         print_help(command, options);
         return EXIT_CODE_OK;

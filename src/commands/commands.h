@@ -26,7 +26,19 @@ struct command {
 
 /* Ends with a NULL name. */
 extern const struct command commands[];
+/* The daemon. */
+extern const struct command command_without_name;
+/* Finds hidden ones, too. */
 const struct command *command_find(const char *name);
+
+/* What completion asks of a command without running it: every option that it takes, and every
+ * command below it ("notify list"). The strings of an entry stay, its variables do not. */
+struct command_visitor {
+    void (*option)(const GOptionEntry *entry, void *data);
+    void (*subcommand)(const struct command *sub, void *data);
+    void *data;
+};
+void command_visit(const struct command *command, const struct command_visitor *visitor);
 
 /* Where the first word stands in argv, 0 = nowhere; options that name directories may stand before
  * it. */

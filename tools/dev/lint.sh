@@ -53,7 +53,7 @@ lint_listed() { "$PYTHON" tools/check_source.py listed; }
 lint_rules() { "$PYTHON" -m pytest -q -p no:cacheprovider tools; }
 
 lint_shell() {
-    local files='dev .ci/run tools/dev/*.sh examples/post-receive'
+    local files='dev .ci/run tools/dev/*.sh packaging/completions/phantom_ci.bash examples/post-receive'
     # shellcheck disable=SC2086
     bash -n $files && { ! has shellcheck || shellcheck --external-sources $files; }
 }

@@ -50,7 +50,8 @@ packages_test() {
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
-            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc
+            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc zsh fish \
+            bash zsh fish
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
@@ -60,7 +61,7 @@ packages_test() {
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
             sqlite openssl \
-            systemd systemd-container mandoc
+            systemd systemd-container mandoc zsh fish
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
