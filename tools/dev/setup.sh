@@ -50,8 +50,7 @@ packages_test() {
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
-            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc zsh fish \
-            bash zsh fish
+            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
