@@ -121,7 +121,8 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     options.stdin_fd = section;
     options.stdout_fd = SPAWN_FD_INHERIT;
     options.stderr_fd = SPAWN_FD_INHERIT;
-    options.pass_fd = lock_fd;
+    options.pass_fds = &lock_fd;
+    options.pass_count = 1;
     options.new_session = true;
     return spawn_start(&options, NULL, error);
 }
