@@ -29,7 +29,7 @@ ARROWS = {
     "poll": {"base", "config", "git"},
     "net": {"base", "sandbox"},
     "daemon": {"base", "config", "store", "poll", "net", "notify"},
-    "job": {"base", "config", "store", "git", "notify"},
+    "job": {"base", "config", "store", "git", "notify", "sandbox"},
     "commands": {"base", "config", "store", "git", "sandbox", "notify", "net", "poll", "daemon"},
 }
 
