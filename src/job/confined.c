@@ -14,6 +14,7 @@
 #include "base/libexec.h"
 #include "job/stop.h"
 #include "sandbox/bubblewrap.h"
+#include "sandbox/hint.h"
 #include "sandbox/inside.h"
 #include "sandbox/plan.h"
 
@@ -109,6 +110,13 @@ char **confinement_environment(const struct confinement *confinement, char **env
                                : g_environ_unsetenv(environment, parts[0]);
     }
     return environment;
+}
+
+char *confinement_hint(const struct confinement *confinement, const char *output, size_t length)
+{
+    return confinement && output
+               ? sandbox_hint(confinement->policy, confinement->plan, output, length)
+               : NULL;
 }
 
 /* ------------------------------------------------------------------- start */

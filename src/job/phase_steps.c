@@ -152,8 +152,10 @@ static bool end_job(struct worker *worker, const struct workflow_step *wanted,
     case STEP_RUNNING:
         break;
     }
-    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s",
-                      step->number, words, step->reason);
+    g_autofree char *hint = confinement_hint(worker->confinement, worker->failed_output.bytes,
+                                             worker->failed_output.length);
+    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s%s%s",
+                      step->number, words, step->reason, hint ? "; " : "", hint ? hint : "");
 }
 
 static void run_program(struct worker *worker, const struct workflow_step *wanted,
