@@ -10,7 +10,7 @@
 #include "commands/all.h"
 
 const struct command commands[] = {
-    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--run] [--no-check]",
+    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--sandbox LEVEL] [--run] [--no-check]",
      "watch a branch of a repository",
      "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a "
      "glob "

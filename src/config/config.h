@@ -94,6 +94,8 @@ bool repo_config_has_named_branches(const struct repo_config *repo);
 
 /* "off", "workspace", "strict" */
 const char *config_sandbox_name(enum sandbox_choice choice);
+/* True for one of them. */
+bool config_sandbox_is_known(const char *name);
 
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it
  * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */

@@ -156,6 +156,11 @@ const char *config_sandbox_name(enum sandbox_choice choice)
     return sandbox_choices[choice];
 }
 
+bool config_sandbox_is_known(const char *name)
+{
+    return g_strv_contains(sandbox_choices, name);
+}
+
 #define FIELD(field) offsetof(struct repo_config, field)
 
 #define DAY_MS 86400000LL

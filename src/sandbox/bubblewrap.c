@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "sandbox/abilities.h"
 #include "sandbox/error.h"
 #include "sandbox/syscalls.h"
 
@@ -16,22 +17,14 @@ enum { TROUBLE_MAX_BYTES = 400 };
 
 char *bubblewrap_find(GError **error)
 {
-    /* The system's one first: a step must not be able to put another in its place. */
-    static const char *const places[] = {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"};
-    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
-        if (access(places[i], X_OK) == 0) {
-            return g_strdup(places[i]);
-        }
+    char *path = abilities_find_bubblewrap();
+    if (!path) {
+        g_set_error_literal(error, SANDBOX_ERROR, ERROR_NOT_FOUND,
+                            "bubblewrap is missing: install it (for example with `apt install "
+                            "bubblewrap`), or write sandbox = \"off\" to run the steps as plain "
+                            "processes of your user");
     }
-    g_autofree char *found = g_find_program_in_path("bwrap");
-    if (found && g_path_is_absolute(found)) {
-        return g_steal_pointer(&found);
-    }
-    g_set_error_literal(error, SANDBOX_ERROR, ERROR_NOT_FOUND,
-                        "bubblewrap is missing: install it (for example with `apt install "
-                        "bubblewrap`), or write sandbox = \"off\" to run the steps as plain "
-                        "processes of your user");
-    return NULL;
+    return path;
 }
 
 /* ------------------------------------------------------------------- call */

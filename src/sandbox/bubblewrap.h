@@ -16,8 +16,7 @@
 
 enum { BUBBLEWRAP_FIRST_FD = 6, BUBBLEWRAP_MAX_FDS = 5 };
 
-/* The path of bwrap, in the PATH of the system and of this process; ERROR_NOT_FOUND says how to
- * install it. Free with g_free(). */
+/* abilities_find_bubblewrap(), where ERROR_NOT_FOUND says how to install it. */
 char *bubblewrap_find(GError **error);
 
 struct bubblewrap_call {
