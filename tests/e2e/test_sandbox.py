@@ -329,6 +329,23 @@ def test_a_denied_path_is_named_with_the_key_that_allows_it(site):
     assert 'denies /usr/share/x; writable = ["/usr/share/x"]' in reason
 
 
+def test_the_command_sandbox_explains_and_tries_what_steps_get(site):
+    phantom = site.phantom
+    site.watch("workspace", "true", network=False)
+    text = phantom.cli("sandbox", "app", check=0).out
+    assert 'sandbox = "workspace"' in text and f"{phantom.home}/.ssh " in text and "hidden" in text
+    operations = phantom.json("sandbox", "app")["operations"]
+    assert {"operation": "hide-directory", "path": str(phantom.home / ".ssh"),
+            "why": "keys, tokens, histories"} in operations
+    assert any(op["operation"] == "no-network" for op in operations)
+    tried = phantom.cli("sandbox", "app", "--", "sh", "-c", f"touch /usr/x; ls {phantom.home}/.ssh; pwd; exit 7", check=7)
+    assert "Read-only file system" in tried.out and "key" not in tried.out
+    assert str(phantom.cache / "workspaces/app/main") in tried.out
+    assert phantom.cli("sandbox", "app", "--", "no-such-program", check=127).err
+    phantom.cli("sandbox", "nope", check=3)
+    assert phantom.jobs() == []
+
+
 def test_strict_refuses_what_could_lead_out(site):
     site.repo.write({"try.py": """
 import ctypes, os
