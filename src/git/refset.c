@@ -71,7 +71,7 @@ bool refset_wants(const struct refset_wanted *wanted, const char *name)
 
 GHashTable *refset_new(void)
 {
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return g_hash_table_new_full(text_hash, g_str_equal, g_free, g_free);
 }
 
 static bool name_is_valid(const char *name)
