@@ -248,7 +248,7 @@ static bool is_good(enum net_look_outcome outcome)
     return outcome == NET_LOOK_SAME || outcome == NET_LOOK_REFS;
 }
 
-/* "" or where a repository is, to be told to people. */
+/* "" or where a redirect leads, to be told to people. */
 static bool location_is_valid(const char *location)
 {
     struct url url;
@@ -258,7 +258,7 @@ static bool location_is_valid(const char *location)
     if (!url_parse(location, &url, NULL)) {
         return false;
     }
-    bool good = !url.user && url.scheme != URL_FILE;
+    bool good = !url.user && (url.scheme == URL_HTTPS || url.scheme == URL_HTTP);
     url_clear(&url);
     return good;
 }

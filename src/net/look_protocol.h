@@ -109,7 +109,8 @@ struct net_looked {
 
 /* Asserts that a good look has a digest and no error, and another one an error and no digest. What
  * a server may have put into it is made to keep the rules: the error is escaped and cut, a location
- * that is no address of a repository or has a user in it is left out. NULL texts are empty ones. */
+ * that is no http or https address of a repository, or has a user in it, is left out. NULL texts
+ * are empty ones. */
 void net_looked_encode(GByteArray *out, const struct net_looked *looked);
 
 /* On failure *looked is cleared. */
