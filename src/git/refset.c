@@ -14,32 +14,72 @@ static const char specials[] = "*?[\\";
 
 /* ------------------------------------------------------------------------------------- wanted */
 
+/* Sorted by their fixed heads. The heads that a name begins with are that of the last glob whose
+ * head does not stand behind the name in this order, or heads which that one begins with: whatever
+ * stands between a head and a name that begins with it begins with it, too. */
 struct glob {
+    char *head;
+    char *pattern;
     size_t head_length;
-    char pattern[];
+    const struct glob *outer; /* the nearest one before it whose head this head begins with */
 };
 
 struct refset_wanted {
     GHashTable *names; /* a set */
-    GPtrArray *globs;  /* struct glob * */
+    GArray *globs;
 };
+
+static void clear_glob(gpointer item)
+{
+    struct glob *glob = item;
+    g_free(glob->head);
+    g_free(glob->pattern);
+}
+
+static int compare_heads(gconstpointer left, gconstpointer right)
+{
+    return strcmp(((const struct glob *)left)->head, ((const struct glob *)right)->head);
+}
+
+static const struct glob *glob_at(const struct refset_wanted *wanted, guint i)
+{
+    return &g_array_index(wanted->globs, struct glob, i);
+}
+
+static bool begins_with_head(const char *name, const struct glob *glob)
+{
+    return strncmp(name, glob->head, glob->head_length) == 0;
+}
+
+static void link_globs(struct refset_wanted *wanted)
+{
+    g_array_sort(wanted->globs, compare_heads);
+    for (guint i = 1; i < wanted->globs->len; i++) {
+        struct glob *glob = &g_array_index(wanted->globs, struct glob, i);
+        glob->outer = glob_at(wanted, i - 1);
+        while (glob->outer && !begins_with_head(glob->head, glob->outer)) {
+            glob->outer = glob->outer->outer;
+        }
+    }
+}
 
 struct refset_wanted *refset_wanted_new(const char *const *names)
 {
     struct refset_wanted *wanted = g_new(struct refset_wanted, 1);
     wanted->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    wanted->globs = g_ptr_array_new_with_free_func(g_free);
+    wanted->globs = g_array_new(FALSE, FALSE, sizeof(struct glob));
+    g_array_set_clear_func(wanted->globs, clear_glob);
     for (; *names; names++) {
         if (!text_is_glob(*names)) {
             g_hash_table_add(wanted->names, g_strdup(*names));
             continue;
         }
-        size_t size = strlen(*names) + 1;
-        struct glob *glob = g_malloc(sizeof(*glob) + size);
-        glob->head_length = strcspn(*names, specials);
-        memcpy(glob->pattern, *names, size);
-        g_ptr_array_add(wanted->globs, glob);
+        size_t length = strcspn(*names, specials);
+        const struct glob glob = {
+            .head = g_strndup(*names, length), .pattern = g_strdup(*names), .head_length = length};
+        g_array_append_val(wanted->globs, glob);
     }
+    link_globs(wanted);
     return wanted;
 }
 
@@ -47,9 +87,33 @@ void refset_wanted_free(struct refset_wanted *wanted)
 {
     if (wanted) {
         g_hash_table_unref(wanted->names);
-        g_ptr_array_unref(wanted->globs);
+        g_array_unref(wanted->globs);
         g_free(wanted);
     }
+}
+
+/* The last glob whose head does not stand behind `name`; NULL when there is none. */
+static const struct glob *find_glob(const struct refset_wanted *wanted, const char *name)
+{
+    guint low = 0, high = wanted->globs->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (strcmp(glob_at(wanted, middle)->head, name) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low > 0 ? glob_at(wanted, low - 1) : NULL;
+}
+
+static bool glob_matches(const struct glob *glob, const char *name)
+{
+    if (!begins_with_head(name, glob)) {
+        return false;
+    }
+    return strcmp(glob->pattern + glob->head_length, "*") == 0 ||
+           text_glob_match(glob->pattern, name);
 }
 
 bool refset_wants(const struct refset_wanted *wanted, const char *name)
@@ -57,10 +121,8 @@ bool refset_wants(const struct refset_wanted *wanted, const char *name)
     if (g_hash_table_contains(wanted->names, name)) {
         return true;
     }
-    for (guint i = 0; i < wanted->globs->len; i++) {
-        const struct glob *glob = wanted->globs->pdata[i];
-        if (strncmp(name, glob->pattern, glob->head_length) == 0 &&
-            text_glob_match(glob->pattern, name)) {
+    for (const struct glob *glob = find_glob(wanted, name); glob; glob = glob->outer) {
+        if (glob_matches(glob, name)) {
             return true;
         }
     }

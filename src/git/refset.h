@@ -16,8 +16,9 @@ enum {
     REFSET_DIGEST_LENGTH = 64, /* SHA-256 in hexadecimal */
 };
 
-/* What a look asks for, made ready for being compared with a million names: a ref costs the same
- * whether one name is wanted or a thousand; only globs cost one comparison each. */
+/* What a look asks for, made ready for being compared with a million names: a ref costs about the
+ * same whether one name is wanted or a thousand. A glob costs more only for refs that begin with
+ * its fixed head. */
 struct refset_wanted;
 
 /* `names`: full ref names, and globs of them as text_glob_match() knows them ('*' matches '/');

@@ -1,6 +1,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "git/refset.h"
 
 #define ID1 "1111111111111111111111111111111111111111"
@@ -47,6 +48,40 @@ static void wanted__none__wants_nothing(void)
     static const char *const none[] = {NULL};
     g_autoptr(refset_wanted) wanted = refset_wanted_new(none);
     g_assert_false(refset_wants(wanted, "refs/heads/main"));
+}
+
+/* Globs are found by their heads; one by one they must say the same. */
+static void wants__random_globs__match_as_each_of_them_alone(void)
+{
+    static const char *const parts[] = {"a", "b", "ab", "/", "*", "?", "[a/]", "\\a"};
+    unsigned matches = 0;
+    for (unsigned round = 0; round < 3000; round++) {
+        g_autoptr(GPtrArray) globs = g_ptr_array_new_with_free_func(g_free);
+        for (int count = g_test_rand_int_range(0, 8); count > 0; count--) {
+            g_autoptr(GString) glob = g_string_new("");
+            for (int i = g_test_rand_int_range(0, 4); i > 0; i--) {
+                g_string_append(glob, parts[g_test_rand_int_range(0, G_N_ELEMENTS(parts))]);
+            }
+            g_string_append(glob, "*");
+            g_ptr_array_add(globs, g_strdup(glob->str));
+        }
+        g_ptr_array_add(globs, NULL);
+        g_autoptr(refset_wanted) wanted = refset_wanted_new((const char *const *)globs->pdata);
+        for (unsigned i = 0; i < 20; i++) {
+            g_autoptr(GString) name = g_string_new("");
+            for (int length = g_test_rand_int_range(0, 6); length > 0; length--) {
+                g_string_append_c(name, "ab/"[g_test_rand_int_range(0, 3)]);
+            }
+            bool expected = false;
+            for (guint j = 0; j + 1 < globs->len; j++) {
+                expected = expected || text_glob_match(globs->pdata[j], name->str);
+            }
+            g_assert_true(refset_wants(wanted, name->str) == expected);
+            matches += expected;
+        }
+    }
+    g_assert_cmpuint(matches, >, 3000);
+    g_assert_cmpuint(matches, <, 57000);
 }
 
 static void add__wanted_ref__is_kept_and_the_last_id_counts(void)
@@ -270,6 +305,7 @@ int main(int argc, char **argv)
 #define ADD(name) g_test_add_func("/git_refset/" #name, name)
     ADD(wants__names_and_globs__are_told_from_the_rest);
     ADD(wanted__none__wants_nothing);
+    ADD(wants__random_globs__match_as_each_of_them_alone);
     ADD(add__wanted_ref__is_kept_and_the_last_id_counts);
     ADD(add__text_without_an_end__reads_no_further);
     ADD(add__what_is_no_ref__is_passed_over);
