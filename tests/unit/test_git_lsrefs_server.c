@@ -285,6 +285,15 @@ static void pipe__no_repository__is_an_empty_answer(void)
     fixture_clear(&fixture);
 }
 
+static size_t count_lines(const char *text)
+{
+    size_t count = 0;
+    for (const char *at = strchr(text, '\n'); at; at = strchr(at + 1, '\n')) {
+        count++;
+    }
+    return count;
+}
+
 /* A hundred thousand branches, with a request that alone fills a pipe: each side would wait for the
  * other if they took turns. */
 static void pipe__100000_branches__are_all_told_and_few_are_kept(void)
@@ -311,14 +320,12 @@ static void pipe__100000_branches__are_all_told_and_few_are_kept(void)
         struct reading reading;
         converse(&reading, &fixture, "sha1", version, all_refs, NULL, false);
         g_assert_no_error(reading.error);
-        g_auto(GStrv) lines = g_strsplit(reading.refs, "\n", -1);
-        g_assert_cmpuint(g_strv_length(lines), ==, COUNT + 2); /* main, and the end */
+        g_assert_cmpuint(count_lines(reading.refs), ==, COUNT + 1); /* and main */
         reading_clear(&reading);
         converse(&reading, &fixture, "sha1", version, few, NULL, false);
         g_assert_no_error(reading.error);
-        g_auto(GStrv) kept = g_strsplit(reading.refs, "\n", -1);
-        g_assert_cmpuint(g_strv_length(kept), ==, 2 * 100 + 1);
-        g_assert_true(g_str_has_prefix(kept[0], "refs/heads/b000100 "));
+        g_assert_cmpuint(count_lines(reading.refs), ==, 2 * 100);
+        g_assert_true(g_str_has_prefix(reading.refs, "refs/heads/b000100 "));
         reading_clear(&reading);
     }
     fixture_clear(&fixture);
