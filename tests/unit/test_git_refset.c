@@ -194,14 +194,20 @@ static char *digest_of(const char *const *pairs)
 
 static void digest__any_order__is_the_sha256_of_sorted_lines(void)
 {
-    static const char *const one[] = {
-        "refs/heads/b", ID2, "refs/heads/a", ID1, "refs/tags/a", ID3, NULL};
-    static const char *const other[] = {"refs/tags/a", ID3, "refs/heads/a", ID1, "refs/heads/b",
-                                        ID2,           NULL};
-    static const char *const none[] = {NULL};
-    static const char lines[] = ID1 " refs/heads/a\n" ID2 " refs/heads/b\n" ID3 " refs/tags/a\n";
-    g_autofree char *first = digest_of(one), *second = digest_of(other), *empty = digest_of(none);
-    g_autofree char *expected = g_compute_checksum_for_string(G_CHECKSUM_SHA256, lines, -1);
+    enum { COUNT = 90 };
+    g_autoptr(GHashTable) up = refset_new(), down = refset_new(), none = refset_new();
+    g_autoptr(GString) lines = g_string_new("");
+    char name[32];
+    for (unsigned i = 0; i < COUNT; i++) {
+        g_snprintf(name, sizeof(name), "refs/heads/b%u", 10 + i);
+        g_string_append_printf(lines, "%s %s\n", i % 2 ? ID1 : ID3, name);
+        g_assert_true(add(up, NULL, name, i % 2 ? ID1 : ID3));
+        g_snprintf(name, sizeof(name), "refs/heads/b%u", 10 + COUNT - 1 - i);
+        g_assert_true(add(down, NULL, name, i % 2 ? ID3 : ID1));
+    }
+    g_autofree char *first = refset_digest(up), *second = refset_digest(down);
+    g_autofree char *empty = refset_digest(none);
+    g_autofree char *expected = g_compute_checksum_for_string(G_CHECKSUM_SHA256, lines->str, -1);
     g_autofree char *of_nothing = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "", -1);
     g_assert_cmpstr(first, ==, expected);
     g_assert_cmpstr(second, ==, expected);
