@@ -120,7 +120,7 @@ static bool fail_words(struct lsrefs *lsrefs, const char *words, size_t length)
     return fail(lsrefs, ERROR_REMOTE, "the server says: %s", length > 0 ? said : "(nothing)");
 }
 
-/* ---------------------------------------------------------------------------------- lines */
+/* ---------------------------------------------------------------------------------------- lines */
 
 static bool has_prefix(const struct line *line, const char *prefix)
 {
@@ -362,8 +362,8 @@ static bool fail_broken(struct lsrefs *lsrefs, GError *broken)
         return false;
     }
     g_autofree char *head = shown((const char *)lsrefs->head, lsrefs->head_length);
-    return fail(lsrefs, ERROR_INVALID, "the answer begins with \"%s\": that is not git's protocol",
-                head);
+    return fail(lsrefs, ERROR_INVALID,
+                "the server's answer begins with \"%s\": that is not git's protocol", head);
 }
 
 static bool feed(struct lsrefs *lsrefs, const uint8_t *bytes, size_t left)
@@ -533,6 +533,8 @@ enum lsrefs_next lsrefs_next(const struct lsrefs *lsrefs)
                    lsrefs->failure->code != ERROR_LIMIT;
     return refused ? LSREFS_NEXT_ADVERTISEMENT : LSREFS_NEXT_NOTHING;
 }
+
+/* ------------------------------------------------------------------------------------- requests */
 
 static void append_line(GByteArray *out, const char *word, const char *value)
 {

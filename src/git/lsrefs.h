@@ -15,12 +15,11 @@
  *   - a server of version 2 reads it after its capabilities, answers, and waits for the next
  *     command: close the pipe when lsrefs_is_done(). When the object format is not that of the
  *     command it ends without an answer.
- *   - a server of version 0 or 1 reads it as a list of wants behind its whole advertisement, and
- *     dies of it: lsrefs_is_done() is true before that, and its exit status and complaint
- * ("protocol error, expected to get object ID") mean nothing. Only on a bare TCP connection could
- * its end destroy what was not read yet.
- *   - Known to be of version 0 or 1, it is better sent a flush packet ("0000"), for which it ends
- * in peace; a server that is of version 2 by now ends as well, without an answer.
+ *   - a server of version 0 or 1 reads it, behind its whole advertisement, as a list of wants, and
+ *     dies of it: lsrefs_is_done() is true before that, and its exit status and its complaint
+ *     mean nothing. (Only on a bare TCP connection could its end destroy what was not read yet.)
+ *   - a server that is known to be of version 0 or 1 is better sent a flush packet ("0000"), for
+ *     which it ends in peace; if it is of version 2 by now it ends as well, without an answer.
  *
  * 1. lsrefs_new(). 2. lsrefs_take() with what comes, until it fails or lsrefs_is_done(). 3. At the
  * end of the input lsrefs_finish(): the refs, or why the answer is none, and then lsrefs_next()

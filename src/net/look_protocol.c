@@ -109,10 +109,7 @@ static bool check_look(const struct net_look *look, GError **error)
     if (look->known && look->known[0] != '\0' && !is_digest(look->known)) {
         return net_refuse(error, ERROR_INVALID, "what is known is not a digest of refs");
     }
-    if (look->timeout_ms < 1 || look->timeout_ms > NET_TIMEOUT_MAX_MS) {
-        return net_refuse(error, ERROR_INVALID, "the timeout is not within 1 ms and 10 minutes");
-    }
-    return true;
+    return net_check_timeout(look->timeout_ms, error);
 }
 
 bool net_look_encode(GByteArray *out, const struct net_look *look, GError **error)
@@ -142,8 +139,8 @@ static bool parse_look(const struct net_field *fields, struct net_look *look, GE
     if (!parse_road(&fields[5], &look->road)) {
         return net_refuse(error, ERROR_INVALID, "the road is none that is known");
     }
-    if (!net_field_parse_number(&fields[6], false, NET_TIMEOUT_MAX_MS, &look->timeout_ms)) {
-        return net_refuse(error, ERROR_INVALID, "the timeout is not within 1 ms and 10 minutes");
+    if (!net_field_parse_timeout(&fields[6], &look->timeout_ms, error)) {
+        return false;
     }
     look->url = net_field_copy_text(&fields[1]);
     look->wanted = net_field_copy_text(&fields[2]);

@@ -212,10 +212,7 @@ static bool check_request(const struct net_request *request, GError **error)
     if (request->body_length > 0 && strcmp(request->method, "POST") != 0) {
         return net_refuse(error, ERROR_INVALID, "only a POST may have a body");
     }
-    if (request->timeout_ms < 1 || request->timeout_ms > NET_TIMEOUT_MAX_MS) {
-        return net_refuse(error, ERROR_INVALID, "the timeout is not within 1 ms and 10 minutes");
-    }
-    return true;
+    return net_check_timeout(request->timeout_ms, error);
 }
 
 bool net_request_encode(GByteArray *out, const struct net_request *request, GError **error)
@@ -255,8 +252,8 @@ bool net_request_parse(const struct net_message *message, struct net_request *re
                               "the URL, method or headers have a NUL in them");
         }
     }
-    if (!net_field_parse_number(&fields[5], false, NET_TIMEOUT_MAX_MS, &request->timeout_ms)) {
-        return net_refuse(error, ERROR_INVALID, "the timeout is not within 1 ms and 10 minutes");
+    if (!net_field_parse_timeout(&fields[5], &request->timeout_ms, error)) {
+        return false;
     }
     request->url = net_field_copy_text(&fields[1]);
     request->method = net_field_copy_text(&fields[2]);

@@ -77,6 +77,18 @@ bool net_field_parse_number(const struct net_field *field, bool may_be_none, int
     return true;
 }
 
+bool net_check_timeout(int64_t timeout_ms, GError **error)
+{
+    return (timeout_ms >= 1 && timeout_ms <= NET_TIMEOUT_MAX_MS) ||
+           net_refuse(error, ERROR_INVALID, "the timeout is not within 1 ms and 10 minutes");
+}
+
+bool net_field_parse_timeout(const struct net_field *field, int64_t *timeout_ms, GError **error)
+{
+    bool is_number = net_field_parse_number(field, false, NET_TIMEOUT_MAX_MS, timeout_ms);
+    return net_check_timeout(is_number ? *timeout_ms : 0, error);
+}
+
 bool net_field_parse_name(const struct net_field *field, const char *const *names, unsigned count,
                           unsigned *place)
 {

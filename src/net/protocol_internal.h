@@ -29,6 +29,10 @@ bool net_field_check_id(const struct net_field *field, GError **error);
 bool net_field_parse_number(const struct net_field *field, bool may_be_none, int64_t most,
                             int64_t *value);
 
+/* 1 to NET_TIMEOUT_MAX_MS. */
+bool net_check_timeout(int64_t timeout_ms, GError **error);
+bool net_field_parse_timeout(const struct net_field *field, int64_t *timeout_ms, GError **error);
+
 /* The place of the field's text in `names`. */
 bool net_field_parse_name(const struct net_field *field, const char *const *names, unsigned count,
                           unsigned *place);

@@ -350,7 +350,7 @@ static void take__noise_before_the_answer__is_shown(void)
     read_in_pieces(&reading, LSREFS_PIPE, bytes + 1, length - 1, length, all_refs);
     g_assert_cmpstr(
         reading.error->message, ==,
-        "the answer begins with \"Welcome to host, authorized use only!\\x0a\": that is "
+        "the server's answer begins with \"Welcome to host, authorized use only!\\x0a\": that is "
         "not git's protocol");
     reading_clear(&reading);
 }
