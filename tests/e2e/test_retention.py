@@ -281,6 +281,28 @@ def test_gc_on_a_full_disk_fails_with_words_and_loses_nothing(phantom, watched):
     assert ids(phantom) == jobs and log_directories(phantom) == jobs
 
 
+def test_gc_that_cannot_read_which_jobs_wait_removes_no_workspace(phantom, watched):
+    watched.workflow("true", branch="short")
+    phantom.watch(watched, name="short", branch="short")
+    phantom.cli("run", "short", check=0)
+    workspace = phantom.cache / "workspaces" / "short" / "short"
+    phantom.cli("run", "short", "--detach", check=0)
+    # Now only the queued job speaks for it.
+    phantom.write_repo_toml((phantom.config / "Repo.toml").read_text().split("[short]")[0])
+    phantom.configure('keep_cache_for = "1ms"\n')
+    faults = 0
+    for number in range(1, 100):
+        result = phantom.cli("gc", env={"PHANTOM_CI_FAULT": f"store.read:{number}:EIO"})
+        assert (workspace / "workflow").is_dir(), number
+        if result.returncode == 0:
+            break
+        assert result.returncode == 1 and "cannot read" in result.err, result.err
+        faults += 1
+    assert faults >= 4
+    phantom.cli("cancel", phantom.jobs(state="queued")[0]["id"], check=0)
+    assert gc(phantom)["workspaces"] == 1 and not workspace.exists()
+
+
 def test_a_log_that_cannot_be_removed_is_named_and_tried_again(phantom, watched):
     jobs = add_history(phantom, 3, days=100)
     result = phantom.cli("gc", check=1, env={"PHANTOM_CI_FAULT": "gc.log:1:EACCES"})
