@@ -1,4 +1,5 @@
 """phantom_ci configure service: the unit, and a real systemd that runs it."""
+import json
 import os
 import plistlib
 import re
@@ -134,7 +135,6 @@ def push(machine, *steps):
 
 
 def jobs(machine):
-    import json
     return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0", user="builder").out)
 
 
@@ -238,3 +238,48 @@ END
     out = machine.run("phantom_ci", "reset", "--yes").out
     assert "stopping the service" in out and "the service runs again" in out
     assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", pid)
+
+
+@pytest.mark.slow
+def test_a_reset_that_does_not_get_through_leaves_no_service_stopped_without_a_word(machine):
+    """Interrupted, failed, and where the service does not start again."""
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+    machine.shell("mkdir -p .config/phantom_ci; cp /home/builder/.config/phantom_ci/Repo.toml .config/phantom_ci/; "
+                  "chmod -R go= .config; git config --global safe.directory '*'")
+    machine.run("phantom_ci", "configure", "service", "--user", "root", "--now")
+
+    def all_jobs():
+        return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0").out)
+
+    # Interrupted while it waits for a job: the service was told to stop, and runs again.
+    wait_until(lambda: "branch baselined" in machine.journal(), 30, "the first look")
+    push(machine, "sh -c 'until test -e /root/gate; do sleep 0.1; done; ls -d /root/.cache/phantom_ci/mirrors'")
+    wait_until(lambda: any(job["state"] == "running" for job in all_jobs()), 60, "the job")
+    before = machine.property("MainPID")
+    reset = machine.start("phantom_ci", "reset", "--yes")
+    said = [line for line in iter(reset.stdout.readline, b"waiting for job 1 of app\n") if line]
+    assert b"stopping the service\n" in said
+    machine.run("pkill", "-INT", "-f", "phantom_ci reset")
+    out, err = reset.communicate(timeout=120)
+    assert reset.returncode == 1 and err == b"phantom_ci: interrupted by SIGINT\nphantom_ci: nothing was removed\n"
+    assert out == b"the service runs again\n"
+    assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", before)
+    wait_until(lambda: "job adopted" in machine.journal(), 30, "the adoption")
+    machine.shell("touch gate")
+    wait_until(lambda: [job["state"] for job in all_jobs()] == ["success"], 60, "the end of the job")
+
+    # A removal that fails.
+    failed = machine.run("env", "PHANTOM_CI_FAULT=reset.remove:2:EIO", "phantom_ci", "reset", "--yes", check=1)
+    assert "still there, as a whole or in part: workspaces" in failed.err and "the service runs again" in failed.out
+    assert machine.property("ActiveState") == "active"
+
+    # A service that does not come up again.
+    machine.shell("sed -i 's,^ExecStart=.*,ExecStart=/bin/false,' /etc/systemd/system/phantom_ci.service; "
+                  "systemctl daemon-reload")
+    failed = machine.run("phantom_ci", "reset", "--yes", check=1)
+    assert "the service is stopped; start it with: systemctl start phantom_ci" in failed.err
+    assert "\nreset\n" not in failed.out and machine.property("MainPID") == "0"
+    assert not machine.shell("ls .cache/phantom_ci")
+    machine.run("systemctl", "reset-failed", "phantom_ci")

@@ -81,14 +81,21 @@ class Machine:
     def _is_up(self):
         return self.run("systemctl", "is-system-running", check=None).out.strip() in ("running", "degraded")
 
-    def run(self, *words, user=None, check=0, limit=120):
-        """Runs a command in the guest; `check` is the exit code that is expected, None for any."""
+    def command(self, *words, user=None):
         command = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "env", "-i",
                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"]
         if user:
             command += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", f"HOME=/home/{user}",
                         f"USER={user}"]
-        result = subprocess.run([*command, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return [*command, *map(str, words)]
+
+    def start(self, *words, user=None):
+        return subprocess.Popen(self.command(*words, user=user), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, cwd="/")
+
+    def run(self, *words, user=None, check=0, limit=120):
+        """Runs a command in the guest; `check` is the exit code that is expected, None for any."""
+        result = subprocess.run(self.command(*words, user=user), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, timeout=limit, cwd="/")
         result.out = result.stdout.decode(errors="replace")
         result.err = result.stderr.decode(errors="replace")
