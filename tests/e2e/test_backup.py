@@ -190,13 +190,14 @@ POINTS = ["restore.begun:1", "restore.staged:1", "restore.link:1", "restore.swap
           "restore.placed:1"]
 
 
-def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_nothing(phantom, repo, place):
+@pytest.fixture
+def make_victim(phantom, repo, place):
+    """Makes copies of an installation with another history, other files and a config.toml that goes, to be replaced by
+    x.backup. What it was, and what it is to be."""
     finished_jobs(phantom, repo)
     phantom.configure("max_jobs = 2\n")
     write_env(phantom)
     phantom.cli("backup", place / "x.backup", "--logs", check=0)
-    new = everything(phantom)
-    # The state to be replaced: another history, other files, and a config.toml that goes.
     old_place = twin(phantom, place, "old")
     old_place.config.mkdir(mode=0o700)
     old_place.watch(repo, "other")
@@ -207,12 +208,22 @@ def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_
     old_place.wait_baseline("other")
     old_place.cli("run", "other", "--branch", "main", check=0)
     daemon.stop()
-    old = everything(old_place)
-    for number, point in enumerate(POINTS):
-        victim = twin(phantom, place, f"victim{number}")
+
+    def make(name):
+        victim = twin(phantom, place, name)
         for part in ("config", "state"):
             shutil.copytree(getattr(old_place, part), getattr(victim, part), ignore=lambda d, names: {"wake"} & set(names))
             getattr(victim, part).chmod(0o700)
+        return victim
+    make.old, make.new = old_place, phantom
+    return make
+
+
+def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_nothing(phantom, make_victim, place):
+    new, old_place = everything(phantom), make_victim.old
+    old = everything(old_place)
+    for number, point in enumerate(POINTS):
+        victim = make_victim(f"victim{number}")
         killed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:KILL"})
         assert killed.returncode == -9, (point, killed.out, killed.err)
         # Every prefix is a working installation of the one or the other.
@@ -235,6 +246,54 @@ def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_
             assert victim.log(job) == phantom.log(job) != b"", point
         set_aside = [path.read_bytes() for path in victim.state.glob("logs.before-restore-*/1/output")]
         assert set_aside == [old_place.log(1)], point
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_restore_that_fails_before_the_database_is_replaced_has_changed_nothing(make_victim, place, damage):
+    """Not the logs of the present history either, which had to give way already."""
+    victim = make_victim("victim")
+    if damage:
+        (victim.state / "state.db").write_bytes(b"x" * 8192)
+
+    def contents():
+        return {path.relative_to(victim.directory): path.read_bytes() for path in victim.directory.rglob("*")
+                if path.is_file() and path.name not in ("gc.lock", "state.db-wal", "state.db-shm")}
+    victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": "restore.begun:1:EIO"}, check=1)
+    before = contents()
+    for point in ("restore.staged", "restore.keep", "restore.swap"):
+        failed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:1:EIO"}, check=1)
+        assert failed.err.endswith("phantom_ci: nothing was changed\n"), failed.err
+        assert contents() == before, point
+    victim.cli("restore", place / "x.backup", "--yes", check=0)
+    assert everything(victim) == everything(make_victim.new)
+
+
+# What fails, and what is said of it: what is as in the backup, and what not yet. The files are in this order.
+HALF_WAY = [
+    ("restore.sync:1", "restored: the database; not yet: Repo.toml, config.toml, .env, the logs"),
+    ("restore.config:1", "restored: the database; not yet: Repo.toml, config.toml, .env, the logs"),
+    ("restore.directory:1", "restored: the database, Repo.toml; not yet: config.toml, .env, the logs"),
+    ("restore.config:3", "restored: the database, Repo.toml, config.toml; not yet: .env, the logs"),
+    ("restore.log:2", "restored: the database, Repo.toml, config.toml, .env; not yet: the logs"),
+    ("restore.directory:6", "everything is restored, but may not outlast a power cut"),
+]
+
+
+@pytest.mark.parametrize("point, words", HALF_WAY)
+def test_a_restore_that_fails_half_way_says_what_is_restored_and_what_is_not(make_victim, place, point, words):
+    victim = make_victim("victim")
+    old, new = everything(make_victim.old), everything(make_victim.new)
+    failed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:EIO"}, check=1)
+    assert f"phantom_ci: {words}; run the same command again to finish\n" in failed.err
+    assert "nothing was changed" not in failed.err
+    found, done = everything(victim), words.partition("; not yet")[0]
+    assert found["jobs"] == new["jobs"]
+    for name in ("Repo.toml", "config.toml", ".env"):
+        restored = name in done or "everything" in done
+        assert found["files"][name] == (new if restored else old)["files"][name], name
+    victim.cli("restore", place / "x.backup", "--yes", check=0)
+    assert everything(victim) == new
+    assert victim.log(1) == make_victim.new.log(1) and victim.log(2) == make_victim.new.log(2)
 
 
 def test_errors_at_any_point_of_a_restore_leave_nothing_half_written(phantom, repo, place):
