@@ -389,6 +389,37 @@ def test_what_stands_at_the_name_of_a_backup_is_never_followed_or_lost(phantom, 
     assert "No such file" in phantom.cli("backup", place / "nodir" / "x", check=3).err
 
 
+def test_a_file_with_a_second_name_in_the_place_of_the_unfinished_backup_is_not_written(phantom, repo, place):
+    finished_jobs(phantom, repo, 1)
+    precious = place / "precious"
+    precious.write_text("mine")
+    precious.chmod(0o644)
+    os.link(precious, place / ".x.backup.unfinished")
+    assert "put there by somebody else" in phantom.cli("backup", place / "x.backup", check=1).err
+    assert precious.read_text() == "mine" and stat.S_IMODE(precious.stat().st_mode) == 0o644
+    assert not (place / "x.backup").exists()
+
+
+def test_no_backup_is_written_where_others_could_take_the_secrets_in_it(phantom, repo, place):
+    finished_jobs(phantom, repo, 1)
+    write_env(phantom)
+    inner = place / "a b" / "inner"
+    inner.mkdir(parents=True)
+    for directory, mode in ((inner, 0o777), (inner, 0o775), (inner.parent, 0o777)):
+        directory.chmod(mode)
+        failed = phantom.cli("backup", inner / "x.backup", check=1)
+        assert f"chmod go-w '{directory}'" in failed.err and "Nothing was written" in failed.err
+        assert os.listdir(inner) == []
+        directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(inner, 12345, -1)
+        assert f"chown 0 '{inner}'" in phantom.cli("backup", inner / "x.backup", check=1).err
+        os.chown(inner, 0, -1)
+    # As /tmp is: nobody renames there what is not his.
+    inner.chmod(0o1777)
+    phantom.cli("backup", inner / "x.backup", check=0)
+
+
 def test_a_backup_is_private_and_says_what_is_in_it_and_what_is_not(phantom, repo, place):
     assert phantom.cli("backup", place / "x.backup", check=3).err.count("nothing to back up") == 1
     finished_jobs(phantom, repo, 1)
