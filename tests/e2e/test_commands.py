@@ -77,6 +77,37 @@ def test_add_run_queues_the_tip_once(phantom, repo):
     assert len(phantom.jobs()) == 1
 
 
+def test_add_run_beside_a_running_daemon_runs_the_tip(phantom, make_repo):
+    """The job is there before the daemon has read the section that it is of."""
+    daemon = phantom.start("--quiet")
+    for number in range(5):
+        repo = make_repo(f"project{number}")
+        repo.workflow("true")
+        phantom.cli("add", repo.url, "main", "--run", check=0)
+        assert phantom.wait_job(repo=f"project{number}")["state"] == "success"
+    assert daemon.stop() == 0
+    # A section that is gone is what ends a job.
+    repo = make_repo("gone")
+    repo.workflow("true")
+    before = (phantom.config / "Repo.toml").read_text()
+    phantom.cli("add", repo.url, "main", "--run", check=0)
+    phantom.write_repo_toml(before)
+    phantom.start("--quiet")
+    assert phantom.wait_job(repo="gone")["reason"] == "Repo.toml has no such section any more"
+
+
+def test_a_job_that_is_asked_for_after_an_edit_runs_with_it(phantom, repo):
+    repo.workflow("sh -c 'echo $WORD'")
+    phantom.watch(repo, poll_interval="1h", env={"WORD": "0"})
+    phantom.start("--quiet")
+    phantom.wait_baseline()
+    for number in range(1, 11):
+        phantom.write_repo_toml((phantom.config / "Repo.toml").read_text().replace(f'"{number - 1}"', f'"{number}"'))
+        phantom.cli("run", "app", "--branch", "main", "--detach", check=0)
+        assert phantom.wait_job(id=number)["state"] == "success"
+        assert phantom.log(number) == f"{number}\n".encode()
+
+
 def test_a_running_daemon_takes_up_what_add_adds(phantom, repo):
     repo.workflow("true")
     daemon = phantom.start()
