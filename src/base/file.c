@@ -38,6 +38,11 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
     const char *written = target ? target : path;
     struct stat status;
     bool existed = stat(written, &status) == 0;
+    if (existed && !S_ISREG(status.st_mode)) {
+        free(target);
+        g_set_error(error, BASE_ERROR, ERROR_INVALID, "%s is not a regular file", path);
+        return false;
+    }
     if (existed) {
         mode = (int)(status.st_mode & 0777);
     }

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from env.nspawn import Machine, why_not
+from env.phantom import BUILD
 from env.waiting import wait_until
 
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
@@ -70,6 +71,53 @@ def test_names_of_directories_are_quoted_for_systemd(phantom, place):
     assert analyze(phantom, "verify", "--man=no", str(path)).stdout.decode() == ""
 
 
+@pytest.mark.parametrize("name, why", [("line\nbreak", "control characters"), ("escape\x1b[2J", "control characters"),
+                                       (b"not utf-8 \xff", "not UTF-8")])
+def test_names_that_no_unit_can_hold_are_refused(phantom, place, name, why):
+    as_root()
+    odd = place / os.fsdecode(name)
+    for format in ("systemd", "launchd"):
+        result = phantom.cli("configure", "service", "--print", "--user", "uucp", "--state-dir", odd, "--format", format,
+                             check=78)
+        assert why in result.err and "\x1b" not in result.err and result.out == ""
+
+
+@pytest.mark.parametrize("character", ["'", '"', "\\", "$"])
+def test_a_program_that_systemd_would_not_start_is_refused(phantom, place, character):
+    as_root()
+    directory = place / f"a{character}b"
+    directory.mkdir()
+    shutil.copy(BUILD / "src" / "phantom_ci", directory)
+    result = subprocess.run([directory / "phantom_ci", *phantom.command()[1:], "configure", "service", "--print", "--user",
+                             "uucp"], env=phantom.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert result.returncode == 78 and b"systemd starts no program" in result.stderr and result.stdout == b""
+
+
+def test_a_credential_is_named_as_systemd_reads_it(phantom):
+    """The path of LoadCredential= is the rest of the line: no quotes, no escapes, but specifiers."""
+    as_root()
+    assert "\nLoadCredential=phantom_ci.env:/srv/a b%%h'\"c/env\n" in print_unit(phantom, "--env-file", "/srv/a b%h'\"c/env")
+    for odd in ("/srv/ends with blank ", "/srv/joins\\"):
+        phantom.cli("configure", "service", "--print", "--user", "uucp", "--env-file", odd, check=78)
+
+
+def test_what_is_inserted_is_no_template(phantom, place):
+    as_root()
+    text = phantom.cli("configure", "service", "--print", "--user", "uucp", "--config-dir", place / "@USER@@WRITABLE@",
+                       check=0).out
+    assert f"--config-dir {place}/@USER@@WRITABLE@ " in text
+
+
+def test_the_unit_names_the_directories_that_variables_name(phantom):
+    """systemd does not hand these variables on."""
+    user = ["--user", "uucp"] if os.geteuid() == 0 else []
+    bare = [phantom.command()[0]]
+    result = subprocess.run([*bare, "configure", "service", "--print", *user], stdout=subprocess.PIPE, check=True,
+                            env={**phantom.env, "PHANTOM_CI_STATE_DIR": "/srv/state", "PHANTOM_CI_CACHE_DIR": ""})
+    command = re.search(r"^ExecStart=(.*)$", result.stdout.decode(), re.M)[1]
+    assert command.endswith(" --state-dir /srv/state") and "--config-dir" not in command
+
+
 def test_the_launchd_list_is_a_property_list(phantom):
     text = print_unit(phantom, "--format", "launchd", user="uucp" if os.geteuid() == 0 else None)
     parsed = plistlib.loads(text.encode())
@@ -101,7 +149,8 @@ def test_wrong_usage_is_refused(phantom):
     for words in (["configure"], ["configure", "network"], ["configure", "service", "extra"],
                   ["configure", "service", "--print", "--remove"],
                   ["configure", "service", "--print", "--format", "upstart"],
-                  ["configure", "service", "--print", "--user", "uucp", "--env-file", "relative"]):
+                  ["configure", "service", "--print", "--user", "uucp", "--env-file", "relative"],
+                  ["configure", "service", "--print", "--format", "launchd", "--env-file", "/x"]):
         phantom.cli(*words, check=2)
     assert "--env-file" in phantom.cli("configure", "service", "--help", check=0).out
 
@@ -154,6 +203,13 @@ def test_a_real_systemd_installs_runs_restarts_stops_and_removes_the_service(mac
     push(machine, "true")
     machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
     machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+
+    # A mask is not written over, and above all not written through.
+    machine.run("systemctl", "mask", "phantom_ci")
+    for words in (["--user", "builder", "--force"], ["--remove"]):
+        assert "systemctl unmask" in machine.run("phantom_ci", "configure", "service", *words, check=1).err
+    assert machine.shell("stat -c %F,%t,%T /dev/null") == "character special file,1,3\n"
+    machine.run("systemctl", "unmask", "phantom_ci")
     said = machine.run("phantom_ci", "configure", "service", "--user", "builder", "--now").out
     assert "/etc/systemd/system/phantom_ci.service" in said
     assert machine.property("ActiveState") == "active" and machine.property("SubState") == "running"
@@ -283,3 +339,91 @@ def test_a_reset_that_does_not_get_through_leaves_no_service_stopped_without_a_w
     assert "\nreset\n" not in failed.out and machine.property("MainPID") == "0"
     assert not machine.shell("ls .cache/phantom_ci")
     machine.run("systemctl", "reset-failed", "phantom_ci")
+
+
+@pytest.mark.slow
+def test_a_real_systemd_reads_odd_names_as_they_are(machine):
+    odd = "/srv/a b%c$d\"e\\f'g"
+    program = "/opt/p q%r/phantom_ci"
+    machine.run("sh", "-ec", """
+        cd; mkdir -p "$(dirname "$2")"; cp /usr/local/bin/phantom_ci /usr/local/libexec/phantom_ci/* "$(dirname "$2")"
+        install -d -o builder "$1"; umask 077; echo CUSTOM_WEBHOOK_URL=http://127.0.0.1:9/ > "/root/se crets%h'.env"
+        # Nobody is ever asked for a password.
+        umask 022; mkdir strict; cat > strict/systemctl <<'END'
+#!/bin/sh
+case " $* " in *" --no-ask-password "*) exec /usr/bin/systemctl "$@" ;; esac
+exit 99
+END
+        chmod 755 strict/systemctl""", "sh", odd, program)
+    directories = [word for kind in ("config", "state", "cache") for word in (f"--{kind}-dir", f"{odd}/{kind}")]
+
+    def configure(*words, check=0):
+        return machine.run("env", "PATH=/root/strict:/usr/sbin:/usr/bin:/sbin:/bin", program, "configure", "service", *words,
+                           *directories, check=check)
+    missing = configure("--user", "builder", "--env-file", "/root/no such file", check=3)
+    assert "/root/no such file" in missing.err
+    machine.shell("chmod 644 /root/se*")
+    assert "chmod 600 '/root/se crets" in configure("--user", "builder", "--env-file", "/root/se crets%h'.env", check=1).err
+    machine.shell("chmod 600 /root/se*; chmod 700 /opt/p*")
+    assert f"builder can't execute {program}" in configure("--user", "builder", check=1).err
+    machine.shell("chmod 755 /opt/p*")
+    configure("--user", "builder", "--env-file", "/root/se crets%h'.env", "--now")
+    assert machine.property("ActiveState") == "active"
+    assert machine.run("cat", "/run/credentials/phantom_ci.service/phantom_ci.env").out.startswith("CUSTOM_WEBHOOK_URL=")
+    status = machine.run(program, "status", *directories, user="builder")
+    assert "running" in status.out
+    push(machine, "true")
+    machine.run(program, "add", "/home/builder/app.git", "main", "--name", "app", "--run", *directories, user="builder")
+
+    def states():
+        return [job["state"] for job in json.loads(machine.run(program, "jobs", "--json", *directories, user="builder").out)]
+    try:
+        wait_until(lambda: states() == ["success"], 60, "the job")
+    except AssertionError as failure:
+        raise AssertionError(f"{failure}\n{states()}\n{machine.journal()}") from None
+    configure("--remove", "--now")
+
+
+@pytest.mark.slow
+def test_a_user_has_a_service_of_its_own_systemd(machine):
+    """Install, run, restart during a job, stop during a job, remove."""
+    def configure(*words, check=0):
+        return machine.run("phantom_ci", "configure", "service", *words, user="builder", check=check)
+
+    def property(name):
+        return machine.property(name, user="builder")
+    refused = configure("--now", check=1)
+    assert "loginctl enable-linger" in refused.err
+    assert machine.run("test", "-e", "/home/builder/.config/systemd/user/phantom_ci.service", check=1)
+    machine.start_session("builder")
+    assert "--user is for the system service" in configure("--user", "builder", check=2).err
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+    assert "/home/builder/.config/systemd/user/phantom_ci.service" in configure("--now").out
+    assert property("ActiveState") == "active"
+    wait_until(lambda: machine.run("phantom_ci", "repo", "--json", user="builder").out.count('"tip": "'), 30, "the first look")
+
+    sha = push(machine, "sh -c 'until test -e ~/gate; do sleep 0.1; done; id -un'")
+    job = wait_job(machine, sha, "running")
+    before = property("MainPID")
+    machine.run("systemctl", "--user", "restart", "phantom_ci", user="builder")
+    assert property("MainPID") not in ("0", before)
+    machine.shell("touch gate", user="builder")
+    wait_job(machine, sha, "success")
+    assert machine.run("phantom_ci", "logs", job["id"], user="builder").out == "builder\n"
+
+    # reset stops it and starts it again, without root.
+    before = property("MainPID")
+    assert "the service runs again" in machine.run("phantom_ci", "reset", "--yes", user="builder").out
+    assert property("MainPID") not in ("0", before)
+
+    sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
+    wait_job(machine, sha, "running")
+    wait_until(lambda: machine.run("pgrep", "-fc", "^sleep 12345", check=None).out.strip() == "2", 30, "the step")
+    machine.run("systemctl", "--user", "stop", "phantom_ci", user="builder")
+    assert property("Result") == "success" and property("ActiveState") == "inactive"
+    assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""
+    assert next(one for one in jobs(machine) if one["sha"] == sha)["state"] == "interrupted"
+    configure("--remove", "--now")
+    assert property("LoadState") == "not-found"

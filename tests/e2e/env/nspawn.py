@@ -33,6 +33,7 @@ class Machine:
         for path in (self.upper, self.work, self.root):
             path.mkdir(parents=True)
         self.leader = None
+        self.session = []  # what a log-in puts into the environment of the user
         self._install()
         self._boot()
 
@@ -86,7 +87,7 @@ class Machine:
                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"]
         if user:
             command += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", f"HOME=/home/{user}",
-                        f"USER={user}"]
+                        f"USER={user}", *self.session]
         return [*command, *map(str, words)]
 
     def start(self, *words, user=None):
@@ -106,8 +107,16 @@ class Machine:
     def shell(self, script, user=None, check=0):
         return self.run("sh", "-ec", f"cd; {script}", user=user, check=check).out
 
-    def property(self, name, unit="phantom_ci"):
-        return self.run("systemctl", "show", f"--property={name}", "--value", unit).out.strip()
+    def start_session(self, user):
+        """The user's own systemd, as after a log-in."""
+        uid = self.run("id", "-u", user).out.strip()
+        self.run("loginctl", "enable-linger", user)
+        self.run("systemctl", "start", f"user@{uid}")
+        self.session = [f"XDG_RUNTIME_DIR=/run/user/{uid}"]
+
+    def property(self, name, unit="phantom_ci", user=None):
+        return self.run("systemctl", *(["--user"] if user else []), "show", f"--property={name}", "--value", unit,
+                        user=user).out.strip()
 
     def journal(self):
         return self.run("journalctl", "-u", "phantom_ci", "--no-pager", "-o", "cat", check=None).out
