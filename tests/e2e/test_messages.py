@@ -1,4 +1,5 @@
 """Messages: what receivers get, and what their trouble does not do."""
+import contextlib
 import hashlib
 import hmac
 import json
@@ -309,13 +310,14 @@ def test_an_env_that_others_can_read_holds_messages_back_until_it_is_mended(phan
 def test_messages_of_a_receiver_that_env_names_no_longer_are_given_up(phantom, repo, receiver):
     to_custom(phantom, receiver)
     receiver.default = replies.status(500)
-    ready(phantom, repo, "true", retry_ms=2000)
+    daemon = ready(phantom, repo, "true", retry_ms=3600 * 1000)
     repo.commit_and_push()
     receiver.wait_requests(1)
     phantom.wait_until(lambda: len(messages(phantom, state="waiting")) == 2, what="both messages to wait")
     write_env(phantom)
     phantom.wait_until(lambda: len(messages(phantom, state="given up")) == 2, what="the messages given up")
     assert "no such receiver" in messages(phantom)[1]["answer"]
+    assert len([line for line in daemon.lines if "given up" in line]) == 1, "one line, however many they are"
 
 
 @pytest.mark.demand("G1")
@@ -454,6 +456,32 @@ def test_a_clock_that_was_set_back_by_days_does_not_silence_a_receiver(phantom, 
     edit_outbox(phantom, "UPDATE outbox SET next = next + 3 * 86400000")
     start(phantom)
     wait_delivered(phantom, 2)
+
+
+def test_many_notices_are_addressed_some_at_a_time(phantom, repo, receiver):
+    """So that a daemon that starts with them does not begin with hundreds of transactions, and none is lost."""
+    to_custom(phantom, receiver)
+    receiver.default = replies.hang()
+    repo.workflow("true")
+    phantom.watch(repo)
+    phantom.cli("run", "app", check=0)
+    with contextlib.closing(sqlite3.connect(phantom.state / "state.db", timeout=30)) as database, database:
+        for _ in range(498):
+            database.execute("INSERT INTO outbox(job, repo, branch, kind, body, target, state, created, next) SELECT job, "
+                             "repo, branch, kind, body, target, state, created, next FROM outbox WHERE id = 1")
+    assert len(outbox_rows(phantom, "new")) == 500
+    for commit in range(1, 10):
+        # Killed before the commit; it has more to commit than that.
+        with contextlib.suppress(AssertionError):
+            phantom.start("--quiet", env={"PHANTOM_CI_FAULT": f"store.commit:{commit}:KILL"}).process.wait(60)
+        left = len(outbox_rows(phantom, "new"))
+        assert left + len(messages(phantom)) == 500
+        if left < 500:
+            break
+    assert left == 450
+    start(phantom, "--quiet")
+    phantom.wait_until(lambda: not outbox_rows(phantom, "new"), what="all notices to be addressed")
+    assert len(messages(phantom)) == 500
 
 
 def test_messages_written_while_no_daemon_runs_are_sent_by_the_next(phantom, repo, receiver):
