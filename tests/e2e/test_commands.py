@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+from env.waiting import LIMIT
+
 COMMANDS = ["add", "remove", "repo", "jobs", "job", "logs", "run", "retry", "cancel", "poll", "why", "status", "pause",
             "resume", "check", "gc", "version"]
 
@@ -198,4 +200,4 @@ def test_closed_output_is_no_crash(phantom, repo):
     reader = subprocess.Popen(phantom.command("logs", "1"), env=phantom.env, stdout=subprocess.PIPE)
     reader.stdout.readline()
     reader.stdout.close()
-    assert reader.wait(20) >= 0
+    assert reader.wait(LIMIT) >= 0

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from env.waiting import LIMIT
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "man").glob("*.[157]"))
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
@@ -140,11 +142,11 @@ def reader(phantom, make_repo):
     program.chmod(0o755)
     env = {**phantom.env, "PATH": f"{bin_directory}:{phantom.env['PATH']}"}
 
-    def type_in(command, limit=60):
+    def type_in(command):
         for url in ("https://example.org/me/project.git", "/srv/git/project.git"):
             command = command.replace(url, repo.url)
         result = subprocess.run(["sh", "-c", command], env=env, cwd=phantom.home, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT)
         return result.returncode, result.stdout.decode(errors="replace")
     return type_in
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from env.terminal import run_on_terminal
+from env.waiting import LIMIT
 
 
 def contents(directory):
@@ -141,7 +142,7 @@ def test_interrupted_while_it_waits_for_a_job_it_has_removed_nothing_and_says_so
         if line == b"waiting for job %d of app\n" % job["id"]:
             break
     reset.send_signal(number)
-    _, err = reset.communicate(timeout=60)
+    _, err = reset.communicate(timeout=LIMIT)
     assert reset.returncode == 1
     assert err.decode() == f"phantom_ci: interrupted by {number.name}\nphantom_ci: nothing was removed\n"
     assert contents(used.cache / "mirrors") and used.log(1) == b"out\n"

@@ -12,12 +12,13 @@ import time
 import pytest
 
 from env.gitrepo import workflow
+from env.waiting import LIMIT
 
 DAY_MS = 24 * 3600 * 1000
 
 
 def sql(phantom, statement, *values):
-    database = sqlite3.connect(phantom.state / "state.db", timeout=30)
+    database = sqlite3.connect(phantom.state / "state.db", timeout=LIMIT)
     try:
         with database:
             return database.execute(statement, values).fetchall()
@@ -54,7 +55,7 @@ def add_history(phantom, count, branch="main", days=0, log_bytes=0):
     """Finished jobs that never ran, with a log directory each; their numbers."""
     made = []
     now = int(time.time() * 1000)
-    database = sqlite3.connect(phantom.state / "state.db", timeout=30)
+    database = sqlite3.connect(phantom.state / "state.db", timeout=LIMIT)
     with database:
         for _ in range(count):
             cursor = database.execute(
@@ -259,7 +260,7 @@ def test_gc_killed_at_any_time_beside_jobs_that_run_and_end(phantom, watched):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 0.08))
         process.kill()
-        process.wait(10)
+        process.wait(LIMIT)
     phantom.wait_idle()
     assert phantom.wait_job(sha=ran[-1])["state"] == "success"
     assert {job["state"] for job in phantom.jobs() if job["sha"] in ran} <= {"success", "superseded"}
@@ -381,7 +382,7 @@ def test_gc_disturbs_no_running_job_and_no_reader_of_its_log(phantom, watched):
         gate.touch()
         phantom.wait_until(lambda: not gate.exists(), what="the step")
     assert phantom.wait_job(sha=sha)["state"] == "success"
-    out, err = reader.communicate(timeout=30)
+    out, err = reader.communicate(timeout=LIMIT)
     assert out == b"line 1\nline 2\nline 3\nthe file\nfile\n" and err == b""
     assert gc(phantom)["workspaces"] == 1
 

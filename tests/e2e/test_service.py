@@ -10,7 +10,7 @@ import pytest
 
 from env.nspawn import Machine, why_not
 from env.phantom import BUILD
-from env.waiting import wait_until
+from env.waiting import LIMIT, wait_until
 
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
 
@@ -26,7 +26,7 @@ def print_unit(phantom, *options, user="uucp"):
 
 
 def analyze(phantom, *words):
-    return subprocess.run(["systemd-analyze", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    return subprocess.run(["systemd-analyze", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT)
 
 
 @pytest.mark.demand("O14")
@@ -191,7 +191,7 @@ def wait_job(machine, sha, state):
     def find():
         return next((job for job in jobs(machine) if job["sha"] == sha and job["state"] == state), None)
     try:
-        return wait_until(find, 60, f"a job of {sha} in state {state}")
+        return wait_until(find, what=f"a job of {sha} in state {state}")
     except AssertionError as failure:
         raise AssertionError(f"{failure}\n{jobs(machine)}\n{machine.journal()}") from None
 
@@ -213,7 +213,7 @@ def test_a_real_systemd_installs_runs_restarts_stops_and_removes_the_service(mac
     said = machine.run("phantom_ci", "configure", "service", "--user", "builder", "--now").out
     assert "/etc/systemd/system/phantom_ci.service" in said
     assert machine.property("ActiveState") == "active" and machine.property("SubState") == "running"
-    wait_until(lambda: "branch baselined" in machine.journal(), 30, "the first look")
+    wait_until(lambda: "branch baselined" in machine.journal(), what="the first look")
 
     # A job runs as the user, in the hardened unit.
     sha = push(machine, "sh -c 'id -un; touch /etc/x && echo wrote; cat /proc/self/status | grep NoNewPrivs'")
@@ -237,16 +237,16 @@ END
     machine.shell("umask 077; echo CUSTOM_WEBHOOK_URL=http://127.0.0.1:8080/hook > /root/secrets.env")
     machine.run("phantom_ci", "configure", "service", "--user", "builder", "--env-file", "/root/secrets.env", "--now")
     wait_job(machine, push(machine, "true"), "success")
-    wait_until(lambda: '"finished"' in machine.shell("cat /root/received || true"), 30, "the message")
+    wait_until(lambda: '"finished"' in machine.shell("cat /root/received || true"), what="the message")
 
     # A restart during a job: it goes on, is adopted, and is neither lost nor doubled.
     sha = push(machine, "sh -c 'echo begun; until test -e /home/builder/gate; do sleep 0.1; done; echo ended'")
     job = wait_job(machine, sha, "running")
-    wait_until(lambda: "begun" in machine.run("phantom_ci", "logs", job["id"], user="builder").out, 30, "the step")
+    wait_until(lambda: "begun" in machine.run("phantom_ci", "logs", job["id"], user="builder").out, what="the step")
     before = machine.property("MainPID")
     machine.run("systemctl", "restart", "phantom_ci")
     assert machine.property("MainPID") != before
-    wait_until(lambda: "job adopted" in machine.journal(), 30, "the adoption")
+    wait_until(lambda: "job adopted" in machine.journal(), what="the adoption")
     machine.shell("mkdir -p ~/.cache; touch ~/gate", user="builder")
     wait_job(machine, sha, "success")
     assert machine.run("phantom_ci", "logs", job["id"], user="builder").out == "begun\nended\n"
@@ -254,7 +254,7 @@ END
 
     # Reload, and a crash that systemd mends.
     machine.run("systemctl", "reload", "phantom_ci")
-    wait_until(lambda: "config reloaded" in machine.journal(), 30, "the reload")
+    wait_until(lambda: "config reloaded" in machine.journal(), what="the reload")
     pid = machine.property("MainPID")
     machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", "phantom_ci")
     wait_until(lambda: machine.property("MainPID") not in ("0", pid) and machine.property("ActiveState") == "active",
@@ -264,7 +264,7 @@ END
     machine.shell("rm ~/gate", user="builder")
     sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
     wait_job(machine, sha, "running")
-    wait_until(lambda: machine.run("pgrep", "-fc", "sleep 12345", check=None).out.strip() not in ("", "0", "1"), 30, "the step")
+    wait_until(lambda: machine.run("pgrep", "-fc", "sleep 12345", check=None).out.strip() not in ("", "0", "1"), what="the step")
     machine.run("systemctl", "stop", "phantom_ci")
     assert machine.property("Result") == "success" and machine.property("ActiveState") == "inactive"
     assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""
@@ -310,21 +310,21 @@ def test_a_reset_that_does_not_get_through_leaves_no_service_stopped_without_a_w
         return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0").out)
 
     # Interrupted while it waits for a job: the service was told to stop, and runs again.
-    wait_until(lambda: "branch baselined" in machine.journal(), 30, "the first look")
+    wait_until(lambda: "branch baselined" in machine.journal(), what="the first look")
     push(machine, "sh -c 'until test -e /root/gate; do sleep 0.1; done; ls -d /root/.cache/phantom_ci/mirrors'")
-    wait_until(lambda: any(job["state"] == "running" for job in all_jobs()), 60, "the job")
+    wait_until(lambda: any(job["state"] == "running" for job in all_jobs()), what="the job")
     before = machine.property("MainPID")
     reset = machine.start("phantom_ci", "reset", "--yes")
     said = [line for line in iter(reset.stdout.readline, b"waiting for job 1 of app\n") if line]
     assert b"stopping the service\n" in said
     machine.run("pkill", "-INT", "-f", "phantom_ci reset")
-    out, err = reset.communicate(timeout=120)
+    out, err = reset.communicate(timeout=LIMIT)
     assert reset.returncode == 1 and err == b"phantom_ci: interrupted by SIGINT\nphantom_ci: nothing was removed\n"
     assert out == b"the service runs again\n"
     assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", before)
-    wait_until(lambda: "job adopted" in machine.journal(), 30, "the adoption")
+    wait_until(lambda: "job adopted" in machine.journal(), what="the adoption")
     machine.shell("touch gate")
-    wait_until(lambda: [job["state"] for job in all_jobs()] == ["success"], 60, "the end of the job")
+    wait_until(lambda: [job["state"] for job in all_jobs()] == ["success"], what="the end of the job")
 
     # A removal that fails.
     failed = machine.run("env", "PHANTOM_CI_FAULT=reset.remove:2:EIO", "phantom_ci", "reset", "--yes", check=1)
@@ -378,7 +378,7 @@ END
     def states():
         return [job["state"] for job in json.loads(machine.run(program, "jobs", "--json", *directories, user="builder").out)]
     try:
-        wait_until(lambda: states() == ["success"], 60, "the job")
+        wait_until(lambda: states() == ["success"], what="the job")
     except AssertionError as failure:
         raise AssertionError(f"{failure}\n{states()}\n{machine.journal()}") from None
     configure("--remove", "--now")
@@ -420,7 +420,7 @@ def test_a_user_has_a_service_of_its_own_systemd(machine):
 
     sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
     wait_job(machine, sha, "running")
-    wait_until(lambda: machine.run("pgrep", "-fc", "^sleep 12345", check=None).out.strip() == "2", 30, "the step")
+    wait_until(lambda: machine.run("pgrep", "-fc", "^sleep 12345", check=None).out.strip() == "2", what="the step")
     machine.run("systemctl", "--user", "stop", "phantom_ci", user="builder")
     assert property("Result") == "success" and property("ActiveState") == "inactive"
     assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from .phantom import BUILD
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 # Services of this machine that have no business in the guest.
 WANTS = ("multi-user.target.wants", "timers.target.wants", "sockets.target.wants", "graphical.target.wants")
@@ -58,8 +58,8 @@ class Machine:
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
                                         start_new_session=True)
         try:
-            self.leader = wait_until(self._find_leader, 60, "the first process of the guest")
-            wait_until(self._is_up, 60, "the guest to be up")
+            self.leader = wait_until(self._find_leader, what="the first process of the guest")
+            wait_until(self._is_up, what="the guest to be up")
         except AssertionError as failure:
             self.stop()
             console = (self.directory / "console").read_text(errors="replace")
@@ -133,8 +133,8 @@ class Machine:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(LIMIT)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(30)
+                self.process.wait(LIMIT)
         self.log.close()

@@ -5,8 +5,10 @@ import select
 import signal
 import time
 
+from .waiting import LIMIT
 
-def run_on_terminal(command, env, limit=30.0):
+
+def run_on_terminal(command, env, limit=LIMIT):
     """Runs it with a controlling terminal that nobody types at: (exit code, what it showed, seconds)."""
     begin = time.monotonic()
     pid, terminal = pty.fork()
