@@ -172,14 +172,14 @@ static void end_attempt(struct deliver *deliver, struct channel *channel, struct
         .status = status,
         .answer = answer,
     };
-    print_result(channel, message, &result, verdict.wait_ms);
-    channel->failures = verdict.state == OUTBOX_WAITING ? channel->failures + 1 : 0;
-    channel->not_before_ms = clock_monotonic_ms() + MAX(verdict.wait_ms, verdict.pause_ms);
     g_autoptr(GError) error = NULL;
     /* Without a record of its end the attempt counts as cut off, and is made again. */
     if (!outbox_end(deliver->store, message->id, &result, now_ms, &error)) {
         event_print(EVENT_ERROR, "store failed", "err", error->message, NULL);
     }
+    print_result(channel, message, &result, verdict.wait_ms);
+    channel->failures = verdict.state == OUTBOX_WAITING ? channel->failures + 1 : 0;
+    channel->not_before_ms = clock_monotonic_ms() + MAX(verdict.wait_ms, verdict.pause_ms);
     outbox_message_free(message);
     deliver->dirty = true;
 }

@@ -690,8 +690,8 @@ def test_an_interrupt_ends_it_and_what_it_started(phantom, hung, number, to_grou
 
 SYSTEMCTL = """#!/bin/sh
 case "$*" in
-"--system is-active phantom_ci.service") echo active;;
-"--user is-active phantom_ci.service") {user};;
+"--no-ask-password --system is-active phantom_ci.service") echo active;;
+"--no-ask-password --user is-active phantom_ci.service") {user};;
 *) echo "unexpected: $*" >&2; exit 1;;
 esac
 """
