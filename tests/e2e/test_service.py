@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from env.documents import MANUAL, OPERATIONS, README, commands
 from env.nspawn import Machine, why_not
 from env.phantom import BUILD
 from env.waiting import LIMIT, wait_until
@@ -427,3 +428,23 @@ def test_a_user_has_a_service_of_its_own_systemd(machine):
     assert next(one for one in jobs(machine) if one["sha"] == sha)["state"] == "interrupted"
     configure("--remove", "--now")
     assert property("LoadState") == "not-found"
+
+
+@pytest.mark.slow
+def test_what_the_documentation_tells_root_to_type_runs(machine):
+    removing = "phantom_ci configure service --remove --now"
+    ran = []
+    for page in (README, OPERATIONS, *MANUAL):
+        # What ninja uninstalls is Meson's to know.
+        typed = [command for is_root, command in commands(page) if is_root and command != "ninja -C build uninstall"]
+        if removing not in typed:
+            typed += [removing] if typed else []
+        for command in typed:
+            if command == removing:
+                assert machine.property("ActiveState") == "active" and machine.property("User") == "ci", page
+            machine.shell(command)
+        if typed:
+            assert machine.property("LoadState") == "not-found"
+            machine.shell("userdel --remove ci")
+        ran += typed
+    assert len(ran) >= 7 and ran.count(removing) == 3
