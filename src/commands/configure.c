@@ -112,12 +112,14 @@ static int find_user(struct order *order, struct account *account)
 
 /* --------------------------------------------------------------- directories */
 
-static void place(char **path, const char *named, const char *variable, bool own, const char *found)
+/* Replaces the usual path by the one that is named, or that is the user's own. */
+static void place(char **path, const char *option, const char *variable, const char *own)
 {
     const char *value = g_getenv(variable);
-    if (own || named || (value && *value)) {
+    const char *named = option ? option : value && *value ? value : own;
+    if (named) {
         g_free(*path);
-        *path = g_strdup(found);
+        *path = g_canonicalize_filename(named, NULL);
     }
 }
 
@@ -127,11 +129,12 @@ static void place_directories(const struct order *order, const struct account *a
                               struct paths *paths)
 {
     const struct command_context *context = &order->context;
-    bool own = geteuid() != 0;
+    const struct paths none = {NULL, NULL, NULL};
+    const struct paths *own = geteuid() != 0 ? &context->paths : &none;
     paths_init_default(paths, account->home);
-    place(&paths->config, context->config_dir, "PHANTOM_CI_CONFIG_DIR", own, context->paths.config);
-    place(&paths->state, context->state_dir, "PHANTOM_CI_STATE_DIR", own, context->paths.state);
-    place(&paths->cache, context->cache_dir, "PHANTOM_CI_CACHE_DIR", own, context->paths.cache);
+    place(&paths->config, context->config_dir, "PHANTOM_CI_CONFIG_DIR", own->config);
+    place(&paths->state, context->state_dir, "PHANTOM_CI_STATE_DIR", own->state);
+    place(&paths->cache, context->cache_dir, "PHANTOM_CI_CACHE_DIR", own->cache);
 }
 
 /* Calls `function`, which returns 0 or an errno, in a process of that user: no link in its home
@@ -524,7 +527,8 @@ static int configure_service(const struct command *command, int argc, char **arg
         {"force", 0, 0, G_OPTION_ARG_NONE, &order.force, "write over a unit changed by hand", NULL},
         G_OPTION_ENTRY_NULL,
     };
-    int code = command_parse(command, &order.context, entries, 0, &argc, &argv, 0, 0);
+    int code =
+        command_parse(command, &order.context, entries, COMMAND_WITHOUT_HOME, &argc, &argv, 0, 0);
     if (code < 0) {
         code = check_order(&order);
     }

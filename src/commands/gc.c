@@ -230,9 +230,24 @@ static void forget(struct gc *gc)
     }
 }
 
+/* The daemon and jobs don't work there either. */
+static bool leads_away(struct gc *gc)
+{
+    const char *cache = gc->context->paths.cache;
+    struct stat status;
+    bool is_none = lstat(cache, &status) == 0 && !S_ISDIR(status.st_mode);
+    if (is_none) {
+        g_ptr_array_add(gc->failures,
+                        g_strdup_printf("%s is not a directory (a link is not followed here); "
+                                        "move it away",
+                                        cache));
+    }
+    return is_none;
+}
+
 static void collect(struct gc *gc)
 {
-    g_autoptr(GHashTable) living = gc_living_branches(gc);
+    g_autoptr(GHashTable) living = leads_away(gc) ? NULL : gc_living_branches(gc);
     if (living) {
         gc_jobs(gc, living);
         forget(gc);

@@ -77,6 +77,7 @@ static void print_plan(const struct reset *reset)
                "repository fetches it anew.\n");
     }
     printf("Running jobs are %s first.\n", reset->kill_jobs ? "ended" : "waited for");
+    fflush(stdout);
 }
 
 /* -------------------------------------------------------------- interruptions */
@@ -268,6 +269,11 @@ static bool remove_names(struct reset *reset, const char *directory, const char 
                          GError **error)
 {
     auto_fd fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+        g_set_error(error, SERVICE_ERROR, ERROR_DENIED,
+                    "%s is not a directory (a link is not followed here); move it away", directory);
+        return false;
+    }
     if (fd < 0) {
         return errno == ENOENT ||
                error_set_errno(error, SERVICE_ERROR, errno, "cannot open %s", directory);

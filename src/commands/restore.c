@@ -251,6 +251,7 @@ static void print_plan(const struct restore *restore)
         }
     }
     printf("What is replaced is kept beside it as *%s\n", restore->stamp);
+    fflush(stdout);
 }
 
 /* ------------------------------------------------------------------ preparing */

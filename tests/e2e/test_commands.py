@@ -28,6 +28,27 @@ def test_wrong_usage_is_exit_code_2_and_names_the_nearest_command(phantom):
     assert phantom.cli("--version", check=0).out.startswith("phantom_ci ")
 
 
+def test_without_home_every_command_says_what_is_missing_and_the_version_is_told(phantom):
+    program = phantom.command()[0]
+    for words in (["version"], ["--version"], ["help"]):
+        subprocess.run([program, *words], env={"PATH": phantom.env["PATH"]}, check=True, stdout=subprocess.DEVNULL)
+    for words in ([], ["jobs"], ["status"], ["doctor"], ["gc"], ["reset", "--yes"], ["notify", "test"], ["backup", "/tmp/x"]):
+        result = subprocess.run([program, *words], env={"PATH": phantom.env["PATH"]}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        assert result.returncode == 78 and b"HOME is not set" in result.stderr and b"--state-dir" in result.stderr, words
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "no_SUCH.locale", "C.UTF-8", ""])
+def test_names_are_utf_8_in_every_locale(phantom, repo, locale):
+    """As from cron, whose locale is C."""
+    repo.workflow("true", branch="bl\u00e4h")
+    phantom.env["LC_ALL"] = locale
+    phantom.cli("add", repo.url, "bl\u00e4h", "--name", "\u20acuro", check=0)
+    phantom.cli("run", "\u20acuro", "--branch", "bl\u00e4h", check=0)
+    for words in (["jobs"], ["repo"], ["jobs", "bl\u00e4h"]):
+        assert "\u20acuro" in phantom.cli(*words, check=0).out
+
+
 def test_reading_commands_work_on_nothing_and_make_nothing(phantom):
     assert "no jobs yet" in phantom.cli("jobs", check=0).out
     assert phantom.json("jobs") == [] and phantom.json("repo") == []

@@ -109,6 +109,14 @@ def test_what_is_inserted_is_no_template(phantom, place):
     assert f"--config-dir {place}/@USER@@WRITABLE@ " in text
 
 
+def test_root_needs_no_home_to_make_a_service_of_another_user(phantom):
+    as_root()
+    program = phantom.command()[0]
+    result = subprocess.run([program, "configure", "service", "--print", "--user", "uucp", "--state-dir", "/srv/state"],
+                            env={"PATH": phantom.env["PATH"]}, stdout=subprocess.PIPE, check=True)
+    assert b" --state-dir /srv/state\n" in result.stdout and b"HOME=/" in result.stdout
+
+
 def test_the_unit_names_the_directories_that_variables_name(phantom):
     """systemd does not hand these variables on."""
     user = ["--user", "uucp"] if os.geteuid() == 0 else []
