@@ -96,6 +96,16 @@ bool file_ensure_private_directory(const char *path, GError **error)
     return true;
 }
 
+int64_t file_modified_ms(const struct stat *status)
+{
+#ifdef __APPLE__
+    const struct timespec *modified = &status->st_mtimespec;
+#else
+    const struct timespec *modified = &status->st_mtim;
+#endif
+    return (int64_t)modified->tv_sec * 1000 + modified->tv_nsec / 1000000;
+}
+
 char *file_component_from_name(const char *name)
 {
     GString *component = g_string_new(NULL);

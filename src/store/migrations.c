@@ -56,8 +56,8 @@ static const char *const migrations[] = {
     "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
     "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
     /* 3: no question of the daemon's reads every message, whose state stands behind its body. */
-    "CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
-    "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');",
+    ("CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
+     "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');"),
 };
 
 size_t store_schema_version(void)
