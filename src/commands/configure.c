@@ -36,10 +36,21 @@ static void account_clear(struct account *account)
 
 /* --------------------------------------------------------------------- user */
 
-/* By getent(1): the user database may open a socket, which this program does not. */
+/* The line of a user: by another program, for the user database may open a socket, which this one
+ * does not. */
+#ifdef __APPLE__
+/* id(1): name:password:uid:gid:class:change:expire:comment:home:shell */
+#define ACCOUNT_WORDS "id", "-P"
+enum { ACCOUNT_FIELDS = 10, ACCOUNT_HOME = 8 };
+#else
+/* passwd(5): name:password:uid:gid:comment:home:shell */
+#define ACCOUNT_WORDS "getent", "passwd"
+enum { ACCOUNT_FIELDS = 7, ACCOUNT_HOME = 5 };
+#endif
+
 static bool find_account(const char *name, struct account *account)
 {
-    const char *const argv[] = {"getent", "passwd", name, NULL};
+    const char *const argv[] = {ACCOUNT_WORDS, name, NULL};
     struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
                                         .out_limit_bytes = PASSWD_MAX_BYTES,
                                         .err_limit_bytes = PASSWD_MAX_BYTES,
@@ -49,16 +60,16 @@ static bool find_account(const char *name, struct account *account)
     struct spawn_result result = {0};
     bool found = spawn_run(&options, &result, NULL) && WIFEXITED(result.wait_status) &&
                  WEXITSTATUS(result.wait_status) == 0;
-    /* name:password:uid:gid:comment:home:shell (passwd(5)) */
-    g_auto(GStrv) fields = found ? g_strsplit(g_strchomp(result.out), ":", 7) : NULL;
+    g_auto(GStrv) fields = found ? g_strsplit(g_strchomp(result.out), ":", ACCOUNT_FIELDS) : NULL;
     guint64 uid = 0;
     guint64 gid = 0;
-    found = fields && g_strv_length(fields) == 7 && strcmp(fields[0], name) == 0 &&
-            g_path_is_absolute(fields[5]) &&
+    found = fields && g_strv_length(fields) == ACCOUNT_FIELDS && strcmp(fields[0], name) == 0 &&
+            g_path_is_absolute(fields[ACCOUNT_HOME]) &&
             g_ascii_string_to_unsigned(fields[2], 10, 0, G_MAXUINT32 - 1, &uid, NULL) &&
             g_ascii_string_to_unsigned(fields[3], 10, 0, G_MAXUINT32 - 1, &gid, NULL);
     if (found) {
-        *account = (struct account){g_strdup(name), g_strdup(fields[5]), (uid_t)uid, (gid_t)gid};
+        *account = (struct account){g_strdup(name), g_strdup(fields[ACCOUNT_HOME]), (uid_t)uid,
+                                    (gid_t)gid};
     }
     spawn_result_clear(&result);
     return found;
@@ -438,12 +449,13 @@ static int check_order(const struct order *order)
         return command_fail_text(EXIT_CODE_USAGE, "--print and --remove do not go together");
     }
     if (order->format && strcmp(order->format, "launchd") == 0 && !order->print) {
-        return command_fail_text(
-            EXIT_CODE_USAGE, "print the property list into ~/Library/LaunchAgents and load it:\n"
-                             "  phantom_ci configure service --print --format launchd > "
-                             "~/Library/LaunchAgents/com.helloimalemur.phantom_ci.plist\n"
-                             "  launchctl load ~/Library/LaunchAgents/"
-                             "com.helloimalemur.phantom_ci.plist");
+        return command_fail_text(EXIT_CODE_USAGE,
+                                 "print the property list into ~/Library/LaunchAgents (as root: "
+                                 "/Library/LaunchDaemons) and load it:\n"
+                                 "  phantom_ci configure service --print --format launchd > "
+                                 "~/Library/LaunchAgents/com.helloimalemur.phantom_ci.plist\n"
+                                 "  launchctl load ~/Library/LaunchAgents/"
+                                 "com.helloimalemur.phantom_ci.plist");
     }
     if (order->user && geteuid() != 0) {
         return command_fail_text(EXIT_CODE_USAGE,

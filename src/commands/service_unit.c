@@ -179,6 +179,22 @@ bool service_unit_is_untouched(const char *text)
     return strcmp(said, digest) == 0;
 }
 
+/* A daemon of the system has a user; an agent is that of its user. */
+static char *format_launchd_user(const struct service *service)
+{
+    if (!service->user) {
+        return g_strdup("");
+    }
+    return g_markup_printf_escaped("    <key>UserName</key>\n"
+                                   "    <string>%s</string>\n"
+                                   "    <key>EnvironmentVariables</key>\n"
+                                   "    <dict>\n"
+                                   "        <key>HOME</key>\n"
+                                   "        <string>%s</string>\n"
+                                   "    </dict>\n",
+                                   service->user, service->home);
+}
+
 char *service_format_launchd(const struct service *service)
 {
     g_autoptr(GPtrArray) words = list_words(service);
@@ -187,10 +203,12 @@ char *service_format_launchd(const struct service *service)
         g_autofree char *word = g_markup_escape_text(g_ptr_array_index(words, i), -1);
         g_string_append_printf(arguments, "        <string>%s</string>\n", word);
     }
+    g_autofree char *user = format_launchd_user(service);
     g_autofree char *log = g_build_filename(service->paths->state, "daemon.log", NULL);
     g_autofree char *escaped_log = g_markup_escape_text(log, -1);
     const struct insertion insertions[] = {
         {"@ARGUMENTS@", arguments->str},
+        {"@USER@", user},
         {"@LOG@", escaped_log},
         {NULL, NULL},
     };

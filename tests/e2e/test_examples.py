@@ -1,4 +1,4 @@
-"""The examples do what they say. (A pod of Kubernetes is in test_examples_pod.py.)
+"""The examples do what they say.
 
 The Docker image is not built here, for that needs a registry and a mirror of Debian; its statements are checked. Whoever
 changes the Dockerfile builds it by hand, as its first lines say, and runs a job in it.

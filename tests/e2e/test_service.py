@@ -2,6 +2,7 @@
 import json
 import os
 import plistlib
+import pwd
 import re
 import shutil
 import subprocess
@@ -132,6 +133,8 @@ def test_the_launchd_list_is_a_property_list(phantom):
     parsed = plistlib.loads(text.encode())
     assert parsed["Label"] == "com.helloimalemur.phantom_ci"
     assert parsed["ProgramArguments"][0].endswith("/phantom_ci") and parsed["AbandonProcessGroup"] is True
+    if os.geteuid() == 0:
+        assert parsed["UserName"] == "uucp" and parsed["EnvironmentVariables"] == {"HOME": pwd.getpwnam("uucp").pw_dir}
 
 
 def test_root_is_never_chosen_silently(phantom):
