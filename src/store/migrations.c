@@ -55,6 +55,9 @@ static const char *const migrations[] = {
     " status INTEGER NOT NULL DEFAULT 0, answer TEXT);"
     "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
     "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
+    /* 3: no question of the daemon's reads every message, whose state stands behind its body. */
+    ("CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
+     "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');"),
 };
 
 size_t store_schema_version(void)

@@ -31,7 +31,7 @@ def place(tmp_path, request):
         kill_all(tmp_path)
         return
     try:
-        wait_until(lambda: not processes_of(tmp_path), 10, "the end of all processes of the test")
+        wait_until(lambda: not processes_of(tmp_path), what="the end of all processes of the test")
     finally:
         left = processes_of(tmp_path)
         kill_all(tmp_path)

@@ -2,6 +2,8 @@
 import os
 import subprocess
 
+from .waiting import LIMIT
+
 
 class GitRepo:
     def __init__(self, directory, name="app"):
@@ -28,7 +30,7 @@ class GitRepo:
 
     def git(self, *args, cwd=None, check=True, input=None):
         result = subprocess.run(["git", *args], cwd=cwd or self.clone, env=self.env, input=input,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
         if check and result.returncode != 0:
             raise AssertionError(f"git {args}: {result.stderr.decode(errors='replace')}")
         return result.stdout.decode(errors="surrogateescape").strip()

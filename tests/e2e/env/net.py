@@ -7,7 +7,7 @@ import threading
 import time
 
 from .phantom import BUILD
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 NET = str(BUILD / "src" / "phantom_ci-net")
 REQUEST, CANCEL, ANSWER = 1, 2, 3
@@ -18,7 +18,7 @@ def message(kind, *fields):
     return struct.pack("<II", len(payload), kind) + payload
 
 
-def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", timeout_ms=20000, method=b"POST"):
+def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", timeout_ms=120_000, method=b"POST"):
     return message(REQUEST, str(number).encode(), url.encode(), method, headers, body, str(timeout_ms).encode())
 
 
@@ -97,7 +97,7 @@ class Net:
     def cancel(self, number):
         self.write(message(CANCEL, str(number).encode()))
 
-    def answer(self, number, limit=30.0):
+    def answer(self, number, limit=LIMIT):
         """The answer to this request, once it is there."""
         def find():
             return next((answer for answer in list(self.answers) if answer.id == str(number)), None)
@@ -114,11 +114,11 @@ class Net:
     def close_input(self):
         self.process.stdin.close()
 
-    def wait(self, limit=30.0):
+    def wait(self, limit=LIMIT):
         """The exit code, with all that it wrote collected."""
         code = self.process.wait(limit)
         for thread in self.threads:
-            thread.join(10)
+            thread.join(LIMIT)
         return code
 
     def stop(self):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 
 PORT_ATTEMPTS = 5
@@ -82,9 +82,9 @@ class GitHttp:
         self.fcgi = subprocess.Popen(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{d}/fcgi.sock"],
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      start_new_session=True)
-        wait_until((d / "fcgi.sock").exists, 10, "fcgiwrap")
+        wait_until((d / "fcgi.sock").exists, what="fcgiwrap")
         self._start_nginx()
-        wait_until(lambda: is_listening(self.port), 10, "nginx")
+        wait_until(lambda: is_listening(self.port), what="nginx")
 
     def _start_nginx(self):
         d = self.directory
@@ -129,7 +129,7 @@ class GitHttp:
             os.kill(int(pid_file.read_text()), signal.SIGQUIT)
         os.killpg(self.fcgi.pid, signal.SIGKILL)
         self.fcgi.wait()
-        wait_until(lambda: not pid_file.exists(), 10, "the end of nginx")
+        wait_until(lambda: not pid_file.exists(), what="the end of nginx")
 
 
 class GitSsh:
@@ -176,7 +176,7 @@ class GitSsh:
                                        stdin=subprocess.DEVNULL)
         # The pid file is written after the port is taken: something that listens there may be somebody else.
         pid_file = d / "sshd.pid"
-        wait_until(lambda: pid_file.exists() or self.daemon.poll() is not None, 10, "sshd")
+        wait_until(lambda: pid_file.exists() or self.daemon.poll() is not None, what="sshd")
         if self.daemon.poll() is None:
             return True
         self.daemon = None
@@ -202,7 +202,7 @@ class GitSsh:
     def stop(self):
         if self.daemon:
             self.daemon.terminate()
-            self.daemon.wait(10)
+            self.daemon.wait(LIMIT)
             self.daemon = None
             (self.directory / "sshd.pid").unlink(missing_ok=True)
 
