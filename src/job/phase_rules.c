@@ -13,26 +13,25 @@ enum { PATHS_SHOWN = 3, PATHS_SHOWN_MAX_BYTES = 200 };
 
 /* ---------------------------------------------------------------- on_rewind */
 
-/* Whether the branch left its earlier tip behind instead of growing from it. */
-static bool is_rewind(struct worker *worker)
+/* Whether the branch left an earlier commit behind instead of growing from it. */
+static bool is_rewind(struct worker *worker, const char *previous)
 {
-    const char *previous = worker->job->previous_sha;
     if (!previous || strcmp(previous, worker->job->sha) == 0) {
         return false;
     }
     bool grew = false;
     g_autoptr(GError) error = NULL;
-    /* An earlier tip that is unknown here can't be an ancestor: all of those came with the commit.
-     */
+    /* An earlier commit that is unknown here can't be an ancestor: all of those came with the
+     * commit. */
     return mirror_is_ancestor(worker->mirror, previous, worker->job->sha, &grew, &error) && !grew;
 }
 
-static bool check_rewind(struct worker *worker)
+static bool check_rewind(struct worker *worker, const char *previous)
 {
-    if (!is_rewind(worker)) {
+    if (!is_rewind(worker, previous)) {
         return true;
     }
-    g_autofree char *from = g_strdup(text_short_id(worker->job->previous_sha));
+    g_autofree char *from = g_strdup(text_short_id(previous));
     const char *to = text_short_id(worker->job->sha);
     const char *noun = refkey_tag(worker->job->branch) ? "tag" : "branch";
     if (worker->repo->on_rewind == ON_REWIND_BLOCK) {
@@ -43,6 +42,20 @@ static bool check_rewind(struct worker *worker)
     }
     worker_note(worker, "the %s was rewound from %s to %s", noun, from, to);
     return true;
+}
+
+/* A schedule runs whatever tip is known, also one that the push before it was blocked for: so it is
+ * compared with what ran last. */
+static bool check_scheduled(struct worker *worker)
+{
+    const struct job *job = worker->job;
+    g_autofree char *base = NULL;
+    g_autoptr(GError) error = NULL;
+    int64_t run = 0;
+    if (!store_job_last_run(worker->store, job->repo, job->branch, job->id, &run, &base, &error)) {
+        return worker_end_by_error(worker, "cannot find the last run", error);
+    }
+    return check_rewind(worker, base);
 }
 
 /* ------------------------------------------------------------------ skip_ci */
@@ -147,11 +160,15 @@ static bool check_paths(struct worker *worker)
 
 /* ------------------------------------------------------------------------- */
 
-/* A person who asks for a commit, and a schedule, get it. A tag is set on purpose: neither its
- * commit's subject nor what changed says anything against it. */
+/* A person who asks for a commit gets it. A schedule does not care what changed. A tag is set on
+ * purpose: neither its commit's subject nor what changed says anything against it. */
 bool phase_rules(struct worker *worker)
 {
-    bool is_tag = refkey_tag(worker->job->branch) != NULL;
-    return worker->job->trigger != JOB_TRIGGER_PUSH ||
-           (check_rewind(worker) && (is_tag || (check_subject(worker) && check_paths(worker))));
+    const struct job *job = worker->job;
+    if (job->trigger == JOB_TRIGGER_SCHEDULE) {
+        return check_scheduled(worker);
+    }
+    return job->trigger != JOB_TRIGGER_PUSH ||
+           (check_rewind(worker, job->previous_sha) &&
+            (refkey_tag(job->branch) || (check_subject(worker) && check_paths(worker))));
 }
