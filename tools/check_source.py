@@ -27,9 +27,9 @@ ARROWS = {
     "sandbox": {"base"},
     "notify": {"base", "config", "store"},
     "poll": {"base", "config", "git"},
-    "net": {"base", "sandbox"},
+    "net": {"base", "git", "sandbox"},
     "daemon": {"base", "config", "store", "poll", "net", "notify"},
-    "job": {"base", "config", "store", "git", "notify"},
+    "job": {"base", "config", "store", "git", "notify", "sandbox"},
     "commands": {"base", "config", "store", "git", "sandbox", "notify", "net", "poll", "daemon"},
 }
 
@@ -38,7 +38,7 @@ LIBRARIES = {
     r"sqlite3\.h": r"src/store/",
     r"toml\+\+": r"src/config/toml_shim\.cpp$",
     r"curl/": r"src/net/",
-    r"jansson\.h": r"src/(config|commands|daemon|notify)/",
+    r"jansson\.h": r"src/(config|commands|daemon|job|notify)/",
     r"seccomp\.h|linux/landlock\.h": r"src/sandbox/",
     r"sys/socket\.h": r"src/daemon/sd_notify\.c$|src/sandbox/filter\.c$|src/net/attempt\.c$",
     r"netdb\.h|pwd\.h|gio/": r"^$",

@@ -12,6 +12,7 @@
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/url.h"
+#include "sandbox/abilities.h"
 
 enum { LOOK_TIMEOUT_MS = 30000, HOST_KEY_TIMEOUT_MS = 10000, BRANCHES_SHOWN = 10 };
 
@@ -19,6 +20,7 @@ struct addition {
     struct command_context *context;
     const char *url, *branch;
     char *name, *ssh_key;
+    char *sandbox; /* the level, as it is written */
     gboolean run, no_check;
     GHashTable *refs; /* the remote's branches (git/refset.h); NULL with --no-check */
 };
@@ -103,6 +105,29 @@ static int check_remote(struct addition *addition, const struct url *url)
     return -1;
 }
 
+/* A level that can't be had here is written all the same: the jobs say what is missing, and nothing
+ * runs without it. */
+static int check_sandbox(struct addition *addition)
+{
+    if (!addition->sandbox) {
+        addition->sandbox = g_strdup(config_sandbox_name(SANDBOX_CHOICE_WORKSPACE));
+    }
+    if (!config_sandbox_is_known(addition->sandbox)) {
+        return command_fail_text(EXIT_CODE_USAGE,
+                                 "--sandbox is off, workspace or strict, found \"%s\"",
+                                 addition->sandbox);
+    }
+    g_autofree char *bubblewrap = abilities_find_bubblewrap();
+    if (!bubblewrap && strcmp(addition->sandbox, "off") != 0) {
+        fprintf(stderr,
+                "phantom_ci: note: sandbox = \"%s\" needs bubblewrap, which is not installed here "
+                "(apt install bubblewrap); until then no step runs. Without a sandbox: --sandbox "
+                "off\n",
+                addition->sandbox);
+    }
+    return -1;
+}
+
 static int check_arguments(struct addition *addition, struct url *url)
 {
     g_autoptr(GError) error = NULL;
@@ -120,14 +145,14 @@ static int check_arguments(struct addition *addition, struct url *url)
         g_free(addition->ssh_key);
         addition->ssh_key = absolute;
     }
-    return -1;
+    return check_sandbox(addition);
 }
 
 /* The whole new Repo.toml is checked as the daemon will check it, before the old one is touched. */
 static int write_section(const struct addition *addition)
 {
     const struct edit_section section = {addition->name, addition->url, addition->branch,
-                                         addition->ssh_key};
+                                         addition->ssh_key, addition->sandbox};
     const char *directory = addition->context->paths.config;
     g_autofree char *path = paths_repo_toml(&addition->context->paths);
     g_autoptr(GError) error = NULL;
@@ -247,6 +272,8 @@ int command_add(const struct command *command, int argc, char **argv)
          "its name (default: the last part of the URL)", "NAME"},
         {"ssh-key", 0, 0, G_OPTION_ARG_FILENAME, &addition.ssh_key, "the private key for ssh",
          "FILE"},
+        {"sandbox", 0, 0, G_OPTION_ARG_STRING, &addition.sandbox,
+         "off, workspace (default) or strict: what its steps may see and do", "LEVEL"},
         {"run", 0, 0, G_OPTION_ARG_NONE, &addition.run, "run the present tip at once", NULL},
         {"no-check", 0, 0, G_OPTION_ARG_NONE, &addition.no_check, "do not ask the remote first",
          NULL},
@@ -279,6 +306,7 @@ int command_add(const struct command *command, int argc, char **argv)
     g_clear_pointer(&addition.refs, g_hash_table_unref);
     g_free(addition.name);
     g_free(addition.ssh_key);
+    g_free(addition.sandbox);
     command_context_clear(&context);
     return code;
 }

@@ -25,6 +25,9 @@ enum { CONFIG_FILE_MAX_BYTES = 4 * 1024 * 1024 };
 enum on_push { ON_PUSH_QUEUE, ON_PUSH_CANCEL_RUNNING };
 enum on_rewind { ON_REWIND_RUN, ON_REWIND_BLOCK };
 enum on_interrupt { ON_INTERRUPT_FAIL, ON_INTERRUPT_RERUN };
+enum sandbox_choice { SANDBOX_CHOICE_OFF, SANDBOX_CHOICE_WORKSPACE, SANDBOX_CHOICE_STRICT };
+/* In the order of SCHEMA_SWITCH. */
+enum network_choice { NETWORK_BY_LEVEL, NETWORK_DENIED, NETWORK_ALLOWED };
 enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
 
 /* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
@@ -52,7 +55,12 @@ struct repo_config {
     bool submodules;
     char **keep; /* untracked relative paths that survive cleaning; a trailing '/' = a directory */
     char **env;  /* "K=V" */
-    unsigned line; /* of the header in Repo.toml; not part of the JSON form */
+    enum sandbox_choice sandbox;
+    enum network_choice network; /* by level: allowed, but not in "strict" */
+    char **writable; /* absolute paths that a sandboxed step may write, besides the workspace */
+    char **readable; /* that it may read although they are hidden */
+    char **hidden;   /* that it may not see, besides those that always are */
+    unsigned line;   /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
@@ -87,6 +95,11 @@ bool repo_config_wants_branch(const struct repo_config *repo, const char *branch
 
 /* True when target_branches are plain names only, so that an absent one is "branch missing". */
 bool repo_config_has_named_branches(const struct repo_config *repo);
+
+/* "off", "workspace", "strict" */
+const char *config_sandbox_name(enum sandbox_choice choice);
+/* True for one of them. */
+bool config_sandbox_is_known(const char *name);
 
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it
  * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */

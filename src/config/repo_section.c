@@ -172,6 +172,16 @@ static const char *const executor_choices[] = {"local", NULL};
 static const char *const approval_choices[] = {"never", "on_change", NULL};
 static const char *const notify_choices[] = {"all", "failures", "changes", "none", NULL};
 
+const char *config_sandbox_name(enum sandbox_choice choice)
+{
+    return sandbox_choices[choice];
+}
+
+bool config_sandbox_is_known(const char *name)
+{
+    return g_strv_contains(sandbox_choices, name);
+}
+
 #define FIELD(field) offsetof(struct repo_config, field)
 
 #define DAY_MS 86400000LL
@@ -200,14 +210,16 @@ const struct schema_key repo_section_keys[] = {
     {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},
     {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},
     {"env", SCHEMA_ENVIRONMENT, FIELD(env)},
+    {"sandbox", SCHEMA_CHOICE, FIELD(sandbox), .choices = sandbox_choices},
+    {"network", SCHEMA_SWITCH, FIELD(network)},
+    {"writable", SCHEMA_STRING_LIST, FIELD(writable), .check = check_file_path},
+    {"readable", SCHEMA_STRING_LIST, FIELD(readable), .check = check_file_path},
+    {"hidden", SCHEMA_STRING_LIST, FIELD(hidden), .check = check_file_path},
 
-    {"sandbox", SCHEMA_CHOICE, .choices = sandbox_choices, .state = SCHEMA_DEFAULT_ONLY},
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
     {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
-    {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY},
 
-    {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},
     {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
     {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
     {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
@@ -236,6 +248,9 @@ struct repo_config *repo_section_new(void)
     section->paths = g_new0(char *, 1);
     section->keep = g_new0(char *, 1);
     section->env = g_new0(char *, 1);
+    section->writable = g_new0(char *, 1);
+    section->readable = g_new0(char *, 1);
+    section->hidden = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
     section->timeout_ms = 3600 * 1000;
     section->grace_ms = 10 * 1000;
@@ -268,6 +283,13 @@ static void expand_home_in_place(char **path)
     if (expanded) {
         g_free(*path);
         *path = expanded;
+    }
+}
+
+static void expand_home_in_list(char **paths)
+{
+    for (; *paths; paths++) {
+        expand_home_in_place(paths);
     }
 }
 
@@ -310,6 +332,9 @@ struct repo_config *repo_section_read(const struct toml_value *section,
     }
     expand_home_in_place(&repo->url);
     expand_home_in_place(&repo->ssh_key_path);
+    expand_home_in_list(repo->writable);
+    expand_home_in_list(repo->readable);
+    expand_home_in_list(repo->hidden);
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);
         return NULL;

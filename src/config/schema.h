@@ -18,6 +18,8 @@ enum schema_type {
     SCHEMA_INTEGER,     /* int, from minimum to maximum */
     SCHEMA_UNSIGNED,    /* unsigned, from minimum to maximum */
     SCHEMA_BOOLEAN,     /* bool */
+    SCHEMA_SWITCH,      /* true or false, where absence means a third thing: an enum stored as int,
+                         * 0 = absent, 1 = false, 2 = true */
     SCHEMA_DURATION,    /* int64_t milliseconds, from minimum */
     SCHEMA_SIZE,        /* int64_t bytes, from minimum; a string or an integer */
     SCHEMA_CHOICE,      /* an enum stored as int; `choices` in the order of its values */

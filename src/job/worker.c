@@ -205,6 +205,7 @@ static void finish(struct worker *worker)
 static void release(struct worker *worker)
 {
     g_clear_pointer(&worker->workflow, workflow_free);
+    confinement_free(worker->confinement);
     job_free(worker->job);
     store_close(worker->store);
     fd_close(&worker->stop_fd);

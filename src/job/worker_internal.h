@@ -8,6 +8,7 @@
 #include "config/workflow.h"
 #include "git/checkout.h"
 #include "git/mirror.h"
+#include "job/confined.h"
 #include "job/echo.h"
 #include "job/worker.h"
 #include "notify/tell.h"
@@ -29,8 +30,9 @@ struct worker {
     struct checkout *checkout;
     struct workflow *workflow;
     struct joblog_writer *log;
-    struct echo *echo; /* or NULL */
-    char *temporary;   /* TMPDIR of the steps */
+    struct echo *echo;               /* or NULL */
+    struct confinement *confinement; /* or NULL */
+    char *temporary;                 /* TMPDIR of the steps */
     enum job_stop stop;
     char *stop_reason;
     enum job_state state; /* the verdict, once a phase has given it */

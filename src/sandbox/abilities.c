@@ -48,6 +48,19 @@ static int wait_bounded(pid_t child, int timeout_ms)
 }
 #endif
 
+char *abilities_find_bubblewrap(void)
+{
+    /* The system's one first: a step must not be able to put another in its place. */
+    static const char *const places[] = {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        if (access(places[i], X_OK) == 0) {
+            return g_strdup(places[i]);
+        }
+    }
+    g_autofree char *found = g_find_program_in_path("bwrap");
+    return found && g_path_is_absolute(found) ? g_steal_pointer(&found) : NULL;
+}
+
 int abilities_try_user_namespace(int timeout_ms)
 {
 #ifdef __linux__
