@@ -133,9 +133,10 @@ class GitHttp:
 
 
 class GitSsh:
-    """sshd on a port of its own, for the user who runs the tests."""
+    """sshd on a port of its own, for the user who runs the tests. `settings`: more lines for its sshd_config."""
 
-    def __init__(self, directory, home):
+    def __init__(self, directory, home, settings=""):
+        self.settings = settings
         self.directory = directory / "ssh"
         self.directory.mkdir()
         self.known_hosts = home / ".ssh" / "known_hosts"
@@ -171,7 +172,7 @@ class GitSsh:
         (d / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {d / host_key}\nPidFile {d}/sshd.pid\n"
             f"AuthorizedKeysFile {d}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n")
+            "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n" + self.settings)
         self.daemon = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(d / "sshd_config"), "-E", str(d / "sshd.log")],
                                        stdin=subprocess.DEVNULL)
         # The pid file is written after the port is taken: something that listens there may be somebody else.
