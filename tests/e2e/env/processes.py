@@ -38,3 +38,13 @@ def kill_all(directory):
             os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
+
+
+def voluntary_switches(pid):
+    """How often the threads of a process have gone to sleep, and so been woken."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        for line in _read(f"/proc/{pid}/task/{thread}/status").splitlines():
+            if line.startswith(b"voluntary_ctxt_switches"):
+                total += int(line.split()[1])
+    return total
