@@ -77,7 +77,9 @@ def http(place):
 
 @pytest.fixture
 def git_daemon(place):
-    from env.servers import GitDaemon
+    from env.servers import GitDaemon, git_daemon_is_there
+    if not git_daemon_is_there():
+        pytest.skip("git daemon is not installed")
     server = GitDaemon(place, place / "remotes")
     yield server
     server.stop()

@@ -10,10 +10,7 @@ def over_http(area="git", tls=False, options=()):
         http = request.getfixturevalue("http")
         phantom.env["GIT_SSL_CAINFO"] = http.ca
         if area == "auth":
-            store = phantom.home / "logins"
-            store.write_text(f"http://bot:s3cret@127.0.0.1%3a{http.port}\n")
-            store.chmod(0o600)
-            (phantom.home / ".gitconfig").write_text(f"[credential]\n\thelper = store --file={store}\n")
+            http.log_in(phantom.home)
         return GitRepo(place, options=options), http.url("app", tls, area), {}
     return make
 

@@ -60,7 +60,8 @@ packages_test() {
     dnf)
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
-            sqlite openssl systemd systemd-container mandoc zsh fish gitolite3 iproute nftables
+            sqlite openssl systemd systemd-container mandoc zsh fish git-daemon gitolite3 iproute \
+            nftables
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
@@ -68,7 +69,8 @@ packages_test() {
         ;;
     apk)
         echo clang clang-extra-tools compiler-rt cppcheck shellcheck python3 py3-pytest \
-            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps gitolite iproute2 nftables
+            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps git-daemon gitolite iproute2 \
+            nftables
         ;;
     brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap ;;
     esac

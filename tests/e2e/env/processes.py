@@ -32,6 +32,20 @@ def processes_of(directory):
     return found
 
 
+def descendants(root, but):
+    """Pids below a process, without those that run a program of this name and what they have started."""
+    children = {}
+    for name in os.listdir("/proc"):
+        fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split() if name.isdigit() else []
+        if fields and fields[0] != b"Z":
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found = [root]
+    for pid in found:
+        found += [child for child in children.get(pid, [])
+                  if os.path.basename(_read(f"/proc/{child}/cmdline").split(b"\0")[0]).decode() != but]
+    return found[1:]
+
+
 def kill_all(directory):
     for pid, _ in processes_of(directory):
         try:

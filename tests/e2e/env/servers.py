@@ -107,6 +107,13 @@ class GitHttp:
                 if attempt == PORT_ATTEMPTS - 1 or b"in use" not in failure.output:
                     raise AssertionError(f"nginx: {failure.output.decode(errors='replace')}") from None
 
+    def log_in(self, home):
+        """Gives git's credential helper the password for the area "auth", over http."""
+        store = home / "logins"
+        store.write_text(f"http://bot:s3cret@{self.address}%3a{self.port}\n")
+        store.chmod(0o600)
+        (home / ".gitconfig").write_text(f"[credential]\n\thelper = store --file={store}\n")
+
     def requests(self):
         """[(method, path, status)] of all requests so far."""
         log = self.directory / "access.log"
@@ -214,6 +221,12 @@ class GitSsh:
             self.daemon.wait(10)
             self.daemon = None
             (self.directory / "sshd.pid").unlink(missing_ok=True)
+
+
+def git_daemon_is_there():
+    """It is a package of its own on some systems."""
+    path = subprocess.run(["git", "--exec-path"], check=True, stdout=subprocess.PIPE).stdout.decode().strip()
+    return os.path.exists(os.path.join(path, "git-daemon"))
 
 
 class GitDaemon:
