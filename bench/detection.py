@@ -10,8 +10,8 @@ git-upload-pack is part of git's look. Starting up and first looks are over befo
 
 Looks are counted where they arrive: answered POSTs in nginx's log, sessions in sshd's. On local paths the daemon's own
 word is taken, `phantom_ci repo --json`, which is asked several times a second for the time of the last look at each.
-A repository that the daemon watches needs no look while nothing happens; when that leaves no look to count, each
-interval that passed for each repository stands for one.
+There the daemon is kept from watching (parts/roads.py): a repository that it watches needs no look while nothing
+happens. Where that can't be, each interval that passed for each repository stands for a look.
 
 "wall" is the time of a phase divided by its looks: with one rival at a time, how long a look takes; for the others,
 how many get done. The servers share this machine, and bound it on the roads that have one.
@@ -111,7 +111,7 @@ def run_road(name, directory, repositories, options):
         phantom.env.update(road.phantom_env)
         phantom.watch_all({f"r{i}": road.url(i) for i in range(options.repositories)}, f"{INTERVAL_S}s")
         with open(directory / "daemon.log", "wb") as log:
-            tree = Tree(phantom.start(log, KEEPER))
+            tree = Tree(phantom.start(log, [*KEEPER, *road.before]))
         try:
             phantom.wait_for_baselines(900)
             rounds, watched = measure_road(road, phantom, tree, options)

@@ -15,7 +15,7 @@ PR_SET_CHILD_SUBREAPER = 36
 def main():
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    program = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+    program = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(program, signal.SIGTERM))
     os.closerange(3, 64)  # what was passed on is the program's alone
     while True:

@@ -13,6 +13,8 @@ from parts.common import ROOT, git_environment
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from env.servers import GitHttp, GitSsh  # noqa: E402
 
+# A program in a user namespace where inotify has no instances left.
+WITHOUT_INOTIFY = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"', "sh"]
 SYSTEM_CA = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
@@ -37,6 +39,7 @@ class Http:
     """nginx and git-http-backend; a look is a POST that was answered, whatever was asked before it."""
 
     name, tls = "http", False
+    before = []  # words in front of the daemon's command
     server_name = "nginx, git-http-backend"
     targets = {"git ls-remote": 100}
 
@@ -77,6 +80,7 @@ class Ssh:
     """sshd; a look is a session, of which one connection may have many."""
 
     name = "ssh"
+    before = []
     server_name = "sshd"
     targets = {"git ls-remote, multiplexed": 10, "git ls-remote": 100}
 
@@ -133,9 +137,12 @@ class Ssh:
 
 
 class Local:
-    """Paths on this machine. Nobody but the daemon knows how often it has looked; see detection.py."""
+    """Paths on this machine. Nobody but the daemon knows how often it has looked; see detection.py. A repository that is
+    watched needs no look, so that there would be none to measure: where it can be, the daemon is kept from watching."""
 
     name = "local"
+    before = WITHOUT_INOTIFY if subprocess.run([*WITHOUT_INOTIFY, "true"], stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL).returncode == 0 else []
     server_name = "paths of this machine"
     targets = {"git ls-remote": 500}
     looks = None
