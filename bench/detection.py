@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-from parts.common import Phantom, make_many
+from common import Phantom, make_many
 from parts.rival import Sample, ls_remote
 from parts.roads import ROADS
 from parts.tree import KEEPER, Tree

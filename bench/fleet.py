@@ -4,10 +4,10 @@
 Over http they are on a server that answers from memory (parts/refs_server.py), in a process of its own that is not
 counted; the local ones are real. Once every repository has been seen, one window is measured: CPU time of the daemon
 with all its helpers and children as a share of one core, the largest memory, descriptors and sockets of all of them
-together, how often the daemon woke up, and how many repositories waited more than 10 % too long for a look, as the server
-saw it or (local) as the daemon tells. The same number of looks by `git ls-remote` is extrapolated from looks of it
-before and after, at the same server or paths. Local repositories that the daemon watches need no looks while nothing
-happens; they are compared with the looks that would be due.
+together, how often the daemon woke up, and how many repositories waited more than 10 % too long for a look, as the
+server saw it or (local) as the daemon tells. The same number of looks by `git ls-remote` is extrapolated from looks of
+it before and after, at the same server or paths. Local repositories that the daemon watches need no looks while
+nothing happens; they are compared with the looks that would be due.
 """
 import argparse
 import itertools
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from parts.common import Phantom, git_environment, make_many, voluntary_switches
+from common import Phantom, git_environment, make_many, voluntary_switches
 from parts.refs_server import Server
 from parts.rival import ls_remote
 from parts.tree import KEEPER, Tree
@@ -101,7 +101,8 @@ def measure(fleet, phantom, tree, options):
     looks, gaps = fleet.looks_and_gaps(phantom)
     watched = looks == 0 and fleet.name == "local"
     status = phantom.ask("status")[0]
-    return {"looks": looks, "due": int(options.repositories * wall / options.interval), "watched": watched, "seconds": wall, "cpu_percent": 100 * cpu / wall, "wake_ups": woken, **peaks,
+    return {"looks": looks, "due": int(options.repositories * wall / options.interval), "watched": watched,
+            "seconds": wall, "cpu_percent": 100 * cpu / wall, "wake_ups": woken, **peaks,
             "late": 0 if watched else sum(gap > LATE * options.interval for gap in gaps), "longest_gap": gaps[-1],
             "late_by_daemon": {key: value for key, value in status.items() if "late" in key}}
 
@@ -132,26 +133,34 @@ def run_fleet(name, directory, options):
     return figures
 
 
+def print_line(what, value, unit="", more=""):
+    print(f"  {what:28}{value:>12} {unit:6}{more}".rstrip())
+
+
 def print_fleet(figures, options):
     print(f"{figures['road']}: {options.repositories} repositories ({figures['kind']}) every {options.interval} s, "
           f"measured for {figures['seconds']:.0f} s")
-    print(f"  first looks at all of them  {figures['first_looks_s']:10.1f} s, {figures['first_looks_cpu_s']:.1f} s CPU")
-    print(f"  looks                       {figures['looks']:10}   at the interval {figures['due']}" +
-          (": all are watched" if figures["watched"] else ""))
-    print(f"  late by over 10 %           {figures['late']:10}   longest time without a look {figures['longest_gap']:.1f} s")
+    print_line("first looks at all of them", f"{figures['first_looks_s']:.1f}", "s",
+               f"{figures['first_looks_cpu_s']:.1f} s CPU")
+    print_line("looks", figures["looks"], "",
+               "all are watched" if figures["watched"] else f"{figures['due']} at the interval")
+    print_line("late by over 10 %", figures["late"], "", f"longest time without a look: {figures['longest_gap']:.1f} s")
     for key, value in figures["late_by_daemon"].items():
-        print(f"  status: {key:20}{value!s:>10}")
-    print(f"  CPU, one core = 100 %       {figures['cpu_percent']:10.2f} %")
-    print(f"  `git ls-remote` instead     {figures['git_percent']:10.2f} %  ({figures['git_cpu_ms']:.2f} ms a look, "
-          f"{figures['git_percent'] / max(figures['cpu_percent'], 1e-3):.1f} times as much)")
-    print(f"  memory of all processes     {figures['rss'] / 1e6:10.1f} MB resident, {figures['pss'] / 1e6:.1f} MB proportional")
-    print(f"  processes, descriptors      {figures['processes']:10}   {figures['descriptors']} descriptors, "
-          f"{figures['sockets']} of them sockets")
-    print(f"  wake-ups of the daemon      {figures['wake_ups']:10}")
+        print_line(f"status: {key}", str(value))
+    print_line("CPU, one core = 100 %", f"{figures['cpu_percent']:.2f}", "%")
+    times = figures["git_percent"] / figures["cpu_percent"] if figures["cpu_percent"] >= 0.01 else None
+    print_line("`git ls-remote` instead", f"{figures['git_percent']:.2f}", "%", f"{figures['git_cpu_ms']:.2f} ms a look" +
+               (f", {times:.1f} times as much" if times else ""))
+    print_line("memory of all processes", f"{figures['rss'] / 1e6:.1f}", "MB",
+               f"proportional: {figures['pss'] / 1e6:.1f} MB")
+    print_line("processes", figures["processes"])
+    print_line("descriptors", figures["descriptors"], "", f"{figures['sockets']} of them sockets")
+    print_line("wake-ups of the daemon", figures["wake_ups"])
     if figures["road"] == "http":
         for what, target, value in (("% CPU", CPU_TARGET, figures["cpu_percent"]), ("late", 0, figures["late"]),
                                     ("MB resident", MEMORY_TARGET / 1e6, figures["rss"] / 1e6)):
-            print(f"  target: at most {target:g} {what}: {'reached' if value <= target else 'NOT reached'} ({value:.1f})")
+            verdict = "reached" if value <= target else "NOT reached"
+            print(f"  target: at most {target:g} {what}: {verdict} ({value:.1f})")
     sys.stdout.flush()
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from parts.common import Phantom, cpu_seconds, git_environment, make_repository, status, voluntary_switches
+from common import Phantom, cpu_seconds, git_environment, make_repository, status, voluntary_switches
 
 REPOSITORIES, SECONDS = 100, 60
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from parts.common import ROOT, git_environment
+from common import ROOT, git_environment
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from env.servers import GitHttp, GitSsh  # noqa: E402

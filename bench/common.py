@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("PHANTOM_CI_BUILD_DIR", ROOT / "build" / "release")).resolve()
 
 
