@@ -1,6 +1,6 @@
 """Exactness over all roads at once: random pushes, force pushes, deletions and returns of branches, while helpers and
-the daemon are killed and the configuration is read again. Each tip that a look must have seen has one job, none has two,
-and the last one has run.
+the daemon are killed, refs are packed and the configuration is read again. Each tip that a look must have seen has one
+job, none has two, and the last one has run.
 """
 import dataclasses
 import os
@@ -84,7 +84,7 @@ class Soak:
         self.phantom, self.remotes, self.dice = phantom, remotes, dice
         self.branches = [branch for remote in remotes.values() for branch in remote.branches]
         self.daemon = phantom.start("--quiet")
-        self.done = {"push": 0, "daemon killed": 0, "helper killed": 0, "reload": 0}
+        self.done = {"push": 0, "daemon killed": 0, "helper killed": 0, "reload": 0, "refs packed": 0}
 
     def note_what_was_seen(self):
         """A good look that began after a push saw its tip: by what the daemon tells of its last look."""
@@ -102,7 +102,7 @@ class Soak:
         def known():
             tips = self.known_tips()
             return all(tips.get((branch.repo, branch.name)) == branch.tip for branch in branches)
-        self.phantom.wait_until(known, limit, f"{branches}")
+        self.phantom.wait_until(known, limit, f"the tips of {branches}")
         for branch in branches:
             branch.seen.update({branch.tip} - {None})
 
@@ -124,6 +124,10 @@ class Soak:
                     self.done["helper killed"] += 1
                 except ProcessLookupError:
                     pass
+        elif what < 0.22:
+            repo = self.dice.choice(list(self.remotes.values())).repo
+            repo.git("--git-dir", repo.url, "pack-refs", "--all")
+            self.done["refs packed"] += 1
 
     def run(self, pushes, seconds):
         deadline = time.monotonic() + seconds
@@ -142,7 +146,8 @@ class Soak:
         self.wait_until_known(self.branches)
         self.phantom.wait_idle(180)
         # A helper may have been killed at the very end.
-        self.phantom.wait_until(lambda: not any(repo["failures"] for repo in self.phantom.json("repo")), 60, "good looks")
+        self.phantom.wait_until(lambda: not any(repo["failures"] for repo in self.phantom.json("repo")), 120,
+                                "good looks everywhere")
 
     def push_everywhere(self):
         for remote in self.remotes.values():
