@@ -243,7 +243,7 @@ class GitDaemon:
                      "--export-all", "--reuseaddr", "--verbose", "--informative-errors"],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             # It says so once it listens: something that listens there may be somebody else.
-            wait_until(lambda: b"Ready to rumble" in self.log.read_bytes() or self.process.poll() is not None, 10,
+            wait_until(lambda: b"Ready to rumble" in self.log.read_bytes() or self.process.poll() is not None, 30,
                        "git daemon")
             if self.process.poll() is None:
                 return
