@@ -1,4 +1,5 @@
 """What the benchmarks share: temporary repositories, the program, and a look into /proc."""
+import argparse
 import json
 import os
 import pathlib
@@ -50,6 +51,19 @@ def make_many(directory, count):
         (repository / "objects/info/alternates").write_text(f"{bare}/objects\n")
         (repository / "refs/heads/main").write_text(f"{tip}\n")
     return tip
+
+
+def parser_of_roads(name, description, known):
+    """Of a benchmark that takes roads in turn, and --json."""
+    def roads(text):
+        for road in text.split(","):
+            if road not in known:
+                raise argparse.ArgumentTypeError(f"no road {road!r}; there are {', '.join(known)}")
+        return text.split(",")
+    parser = argparse.ArgumentParser(prog=f"./dev bench {name}", description=description)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--roads", type=roads, default=list(known), help="of " + ",".join(known))
+    return parser
 
 
 class Phantom:

@@ -16,7 +16,6 @@ happens. Where that can't be, each interval that passed for each repository stan
 "wall" is the time of a phase divided by its looks: with one rival at a time, how long a look takes; for the others,
 how many get done. The servers share this machine, and bound it on the roads that have one.
 """
-import argparse
 import itertools
 import json
 import pathlib
@@ -26,7 +25,7 @@ import sys
 import tempfile
 import time
 
-from common import Phantom, make_many
+from common import Phantom, make_many, parser_of_roads
 from parts.rival import Sample, ls_remote
 from parts.roads import ROADS
 from parts.tree import KEEPER, Tree
@@ -142,18 +141,11 @@ def print_road(figures, options):
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="./dev bench detection", description="what a look costs, beside git ls-remote")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--roads", default=",".join(ROADS), help="of " + ",".join(ROADS))
+    parser = parser_of_roads("detection", "what a look costs, beside git ls-remote", ROADS)
     parser.add_argument("--repositories", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6, help="of a phase of phantom_ci; one of a rival has half")
-    options = parser.parse_args()
-    options.roads = options.roads.split(",")
-    for name in options.roads:
-        if name not in ROADS:
-            parser.error(f"no road {name!r}; there are {', '.join(ROADS)}")
-    return options
+    return parser.parse_args()
 
 
 def main():

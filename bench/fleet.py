@@ -9,7 +9,6 @@ server saw it or (local) as the daemon tells. The same number of looks by `git l
 it before and after, at the same server or paths. Local repositories that the daemon watches need no looks while
 nothing happens; they are compared with the looks that would be due.
 """
-import argparse
 import itertools
 import json
 import pathlib
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from common import Phantom, git_environment, make_many, voluntary_switches
+from common import Phantom, git_environment, make_many, parser_of_roads, voluntary_switches
 from parts.refs_server import Server
 from parts.rival import ls_remote
 from parts.tree import KEEPER, Tree
@@ -165,18 +164,11 @@ def print_fleet(figures, options):
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="./dev bench fleet", description="10,000 repositories in one daemon")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--roads", default=",".join(FLEETS), help="of " + ",".join(FLEETS))
+    parser = parser_of_roads("fleet", "10,000 repositories in one daemon", FLEETS)
     parser.add_argument("--repositories", type=int, default=10000)
     parser.add_argument("--interval", type=int, default=60, help="in seconds")
     parser.add_argument("--seconds", type=float, default=90, help="that are measured")
-    options = parser.parse_args()
-    options.roads = options.roads.split(",")
-    for name in options.roads:
-        if name not in FLEETS:
-            parser.error(f"no road {name!r}; there are {', '.join(FLEETS)}")
-    return options
+    return parser.parse_args()
 
 
 def main():
