@@ -55,10 +55,7 @@ static const char *const migrations[] = {
     " status INTEGER NOT NULL DEFAULT 0, answer TEXT);"
     "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
     "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
-    /* 3: no question of the daemon's reads every message, whose state stands behind its body. */
-    ("CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
-     "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');"),
-    /* 4: tags and schedules. Columns called branch hold keys of refs (base/refkey.h) from now on:
+    /* 3: tags and schedules. Columns called branch hold keys of refs (base/refkey.h) from now on:
      * what looks like a full name becomes one. */
     "UPDATE branch SET name = 'refs/heads/' || name WHERE name GLOB 'refs/*';"
     "UPDATE job SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
@@ -70,7 +67,10 @@ static const char *const migrations[] = {
     "ALTER TABLE repo ADD COLUMN tag_selection TEXT;"
     /* schedule: the lines that were reckoned with; scheduled: up to when that has been done. */
     "ALTER TABLE repo ADD COLUMN schedule TEXT;"
-    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;"
+    /* No question of the daemon's reads every message, whose state stands behind its body. */
+    "CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
+    "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');",
 };
 
 size_t store_schema_version(void)
