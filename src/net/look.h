@@ -9,10 +9,10 @@
  * what no longer holds is learned anew within the look. A command that was never understood there
  * and says that there are no refs is not believed alone.
  *
- * 1. look_new(). It waits, by its ticket.
+ * 1. look_new(). What look_is_for_git() is answered at once; the others wait, by their tickets.
  * 2. look_begin() gives a handle for libcurl. When that is done: look_done(). LOOK_NEXT_ASK means
  *    look_begin() again, at once; LOOK_NEXT_PUT_OFF later, when there is memory.
- * 3. After LOOK_NEXT_ANSWER, look_time_out() or look_fail(): look_answer(). 4. look_free().
+ * 3. After LOOK_NEXT_ANSWER, look_time_out() and the like: look_answer(). 4. look_free().
  */
 #ifndef PHANTOM_CI_NET_LOOK_H
 #define PHANTOM_CI_NET_LOOK_H
@@ -62,6 +62,9 @@ size_t look_size_bytes(const struct look *look);
 struct look_ticket *look_ticket(struct look *look);
 GList *look_link(struct look *look); /* for the list of all; its data is the look */
 struct look *look_of_handle(CURL *handle);
+
+/* True when the options have what only git can do: it can be answered. */
+bool look_is_for_git(struct look *look);
 
 /* The handle to add, owned by the look; NULL when libcurl can't, with *code for look_fail(). */
 CURL *look_begin(struct look *look, CURLcode *code);

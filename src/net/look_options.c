@@ -102,9 +102,7 @@ static bool take_header(struct look_options *options, const char *value)
             return false;
         }
     }
-    if (is_framing(value, name_length)) {
-        options->only_git = "http.extraHeader has a header that is not sent by hand here";
-    }
+    options->has_own_framing = options->has_own_framing || is_framing(value, name_length);
     g_ptr_array_add(options->headers, g_strdup(value));
     return true;
 }
@@ -211,9 +209,7 @@ static void add_defaults(struct look_options *options, const struct look_environ
     if (environment->no_verify) {
         options->verify = false;
     }
-    if (environment->has_client_certificate) {
-        options->only_git = "a client certificate is set (GIT_SSL_CERT)";
-    }
+    options->has_client_certificate = environment->has_client_certificate;
 }
 
 static void free_header(void *data)

@@ -45,8 +45,9 @@ struct look_options {
     bool verify;
     enum look_follow follow;
     unsigned at_once;
-    GPtrArray *headers;   /* of char *, "Name: value" */
-    const char *only_git; /* NULL, or why git must look instead of us */
+    GPtrArray *headers;          /* of char *, "Name: value" */
+    bool has_own_framing;        /* one of them is none that can be sent by hand here */
+    bool has_client_certificate; /* git's to deal with, over https */
 };
 
 /* ERROR_INVALID names the line's option, never its value. */

@@ -31,6 +31,19 @@ static enum look_next fail(struct look *look, enum net_look_outcome outcome, con
     return LOOK_NEXT_ANSWER;
 }
 
+bool look_is_for_git(struct look *look)
+{
+    const struct look_options *options = look_setup_options(look->setup);
+    if (options->has_own_framing) {
+        fail(look, NET_LOOK_USE_GIT, NULL,
+             "is to be sent a header of http.extraHeader that only git itself sends");
+    } else if (options->has_client_certificate && g_str_has_prefix(look->origin, "https:")) {
+        fail(look, NET_LOOK_USE_GIT, NULL,
+             "is to be shown a client certificate (GIT_SSL_CERT), which only git itself does");
+    }
+    return look->looked.id != NULL;
+}
+
 static unsigned format_of(const char *name)
 {
     return strcmp(name, "sha256") == 0 ? LOOK_SHA256 : LOOK_SHA1;

@@ -220,7 +220,12 @@ static void add(struct looks *looks, struct net_look *request)
     look_is_late(look, now_ms, &looks->sweep_ms);
     g_queue_push_tail_link(&looks->all, look_link(look));
     looks->bytes += look_size_bytes(look);
-    look_queue_push(looks->queue, look_ticket(look), look_origin(look), look_at_once(look), now_ms);
+    if (look_is_for_git(look)) {
+        answer(looks, look);
+    } else {
+        look_queue_push(looks->queue, look_ticket(look), look_origin(look), look_at_once(look),
+                        now_ms);
+    }
 }
 
 static bool take_look(struct looks *looks, const struct net_message *message, GError **error)
