@@ -259,6 +259,17 @@ static bool set_login(struct look *look, CURLcode *code)
            setting_text(look->handle, CURLOPT_PASSWORD, login ? login->password : NULL, code);
 }
 
+/* Over TLS HTTP/2 where the server has it; there the first sixteen looks wait until it is known
+ * whether one connection is for all of them. Without TLS libcurl would wait for the first answer,
+ * and there is nothing to find out. */
+static bool set_protocol(const struct look *look, CURLcode *code)
+{
+    bool is_secure = g_str_has_prefix(look->place.origin, "https:");
+    return setting_long(look->handle, CURLOPT_HTTP_VERSION,
+                        is_secure ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1, code) &&
+           setting_long(look->handle, CURLOPT_PIPEWAIT, is_secure, code);
+}
+
 /* No connection is kept for a host that is rarely looked at, once nothing more will be asked. */
 static bool is_last(const struct look *look)
 {
@@ -274,8 +285,8 @@ static bool set_up(struct look *look, CURLcode *code)
     g_autofree char *address = look_place_address(&look->place, look->question);
     const struct curl_slist *headers = look_setup_headers(look->setup, look->question, is_own);
     return setting_text(handle, CURLOPT_URL, address, code) &&
-           setting_pointer(handle, CURLOPT_HTTPHEADER, headers, code) && set_question(look, code) &&
-           set_login(look, code) &&
+           setting_pointer(handle, CURLOPT_HTTPHEADER, headers, code) && set_protocol(look, code) &&
+           set_question(look, code) && set_login(look, code) &&
            setting_long(handle, CURLOPT_FORBID_REUSE, is_last(look), code) &&
            setting_owner(handle, take_header, take_body, look, look->detail, code);
 }
@@ -322,12 +333,6 @@ bool look_is_late(struct look *look, int64_t now_ms, int64_t *next_ms)
     }
     *next_ms = MIN(*next_ms, look->deadline_ms);
     return false;
-}
-
-void look_time_out(struct look *look, int64_t now_ms)
-{
-    look_answer_timeout(look, now_ms);
-    look->is_running = false;
 }
 
 void look_fail(struct look *look, CURLcode code)

@@ -61,9 +61,5 @@ enum look_next look_judge(struct look *look, CURLcode code);
 
 /* Sets the answer for a look that got none. */
 void look_answer_failure(struct look *look, CURLcode code);
-void look_answer_timeout(struct look *look, int64_t now_ms);
-
-/* Asks for the advertisement, at the address that was asked for. */
-void look_turn_to_advertisement(struct look *look);
 
 #endif

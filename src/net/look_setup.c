@@ -158,9 +158,6 @@ static bool set_rules(CURL *handle, CURLcode *code)
         {CURLOPT_DISALLOW_USERNAME_IN_URL, 1},
         {CURLOPT_SUPPRESS_CONNECT_HEADERS, 1},
         {CURLOPT_HTTPAUTH, CURLAUTH_BASIC},
-        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS},
-        /* Not sixteen connections at the first sixteen looks when one of HTTP/2 serves them all. */
-        {CURLOPT_PIPEWAIT, 1},
         {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
         {CURLOPT_CONNECTTIMEOUT_MS, LOOK_CONNECT_TIMEOUT_MS},
 #if LIBCURL_VERSION_NUM >= 0x075700

@@ -42,8 +42,8 @@ const struct look_options *look_setup_options(const struct look_setup *setup);
 struct curl_slist *look_setup_headers(const struct look_setup *setup, enum look_question question,
                                       bool own);
 
-/* Everything is set but the address, the question, the login and the owner. NULL with *code when
- * libcurl can't. */
+/* Everything is set but the address and what depends on it, the question, the login and the owner.
+ * NULL with *code when libcurl can't. */
 CURL *look_setup_take(struct look_setups *setups, struct look_setup *setup, CURLcode *code);
 /* `is_clean`: it may be kept; else it is freed, for what it sent last is still in it. */
 void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle,

@@ -81,7 +81,8 @@ static enum look_next succeed(struct look *look, GHashTable *refs)
 
 /* ---------------------------------------------------------------------------- the next question */
 
-void look_turn_to_advertisement(struct look *look)
+/* At the address that was asked for first. */
+static void turn_to_advertisement(struct look *look)
 {
     look->question = LOOK_ADVERTISEMENT;
     g_clear_pointer(&look->visited, g_ptr_array_unref);
@@ -101,7 +102,7 @@ static bool may_ask_anew(const struct look *look)
 static enum look_next ask_anew(struct look *look)
 {
     look->refused |= look->format;
-    look_turn_to_advertisement(look);
+    turn_to_advertisement(look);
     return LOOK_NEXT_ASK;
 }
 
@@ -156,7 +157,7 @@ static enum look_next judge_answer(struct look *look)
     }
     if (g_hash_table_size(refs) == 0 && may_ask_anew(look) &&
         look->request.road == NET_ROAD_UNKNOWN) {
-        look_turn_to_advertisement(look);
+        turn_to_advertisement(look);
         return LOOK_NEXT_ASK;
     }
     return succeed(look, refs);
@@ -227,6 +228,9 @@ static enum look_next judge_redirect(struct look *look)
     char *target = NULL;
     struct look_place to;
     curl_easy_getinfo(look->handle, CURLINFO_REDIRECT_URL, &target);
+    if (!target && may_ask_anew(look)) {
+        return ask_anew(look);
+    }
     if (!target) {
         return fail(look, NET_LOOK_NONSENSE, NULL,
                     "sends on with status %ld, and does not say where", look->status);
@@ -361,7 +365,7 @@ void look_answer_failure(struct look *look, CURLcode code)
     look->looked.error = hint ? g_strdup_printf("%s (%s)", what, hint) : g_steal_pointer(&what);
 }
 
-void look_answer_timeout(struct look *look, int64_t now_ms)
+void look_time_out(struct look *look, int64_t now_ms)
 {
     curl_off_t connected_us = 0;
     bool is_late = now_ms >= look->deadline_ms;

@@ -23,11 +23,11 @@ def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", tim
 
 
 def fields_of(payload):
-    fields = []
-    while payload:
-        length, = struct.unpack_from("<I", payload)
-        fields.append(payload[4:4 + length])
-        payload = payload[4 + length:]
+    fields, at = [], 0
+    while at < len(payload):
+        length, = struct.unpack_from("<I", payload, at)
+        fields.append(payload[at + 4:at + 4 + length])
+        at += 4 + length
     return fields
 
 
@@ -72,16 +72,18 @@ class Net:
             thread.start()
 
     def _read_answers(self):
-        buffer = b""
+        buffer = bytearray()
         while data := self.process.stdout.read(65536):
             buffer += data
-            while len(buffer) >= 8:
-                length, kind = struct.unpack_from("<II", buffer)
-                if len(buffer) < 8 + length:
+            at = 0
+            while len(buffer) - at >= 8:
+                length, kind = struct.unpack_from("<II", buffer, at)
+                if len(buffer) - at < 8 + length:
                     break
-                self._take(kind, buffer[8:8 + length])
-                buffer = buffer[8 + length:]
-        self.broken = buffer
+                self._take(kind, bytes(buffer[at + 8:at + 8 + length]))
+                at += 8 + length
+            del buffer[:at]
+        self.broken = bytes(buffer)
 
     def _take(self, kind, payload):
         assert kind == ANSWER, kind
