@@ -258,8 +258,8 @@ def test_many_wanted_refs_arrive_and_more_than_the_limit_are_refused(ask):
 
 
 def test_many_looks_with_many_refs_at_once_share_the_memory_for_four(ask):
-    """Each takes about 12 MB; twenty at once would be 240."""
-    ask.limit_mib = 160
+    """50 MB in all; twenty at once would be 130."""
+    ask.limit_mib = 90
     refs = branches(50_000)
     ask.receiver.default = result(many(refs))
     ask.looks.write(b"".join(look(f"m{i}", ask.url, road="v2", wanted="refs/heads/*", timeout_ms=300_000,
