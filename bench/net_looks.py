@@ -18,7 +18,8 @@ from common import BUILD, ROOT, git_environment, make_repository
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from env.looks import LOOKED, look  # noqa: E402
-from env.servers import GitHttp, free_port, is_listening, run  # noqa: E402
+from env.lookserver import free_ports  # noqa: E402
+from env.servers import GitHttp, is_listening, run  # noqa: E402
 from env.waiting import wait_until  # noqa: E402
 
 FAST_LOOKS, REAL_LOOKS, GIT_LOOKS = 10_000, 500, 30
@@ -50,7 +51,7 @@ class Fast:
     def __init__(self, directory):
         self.directory = directory / "fast"
         self.directory.mkdir()
-        self.plain, self.tls1, self.tls2 = free_port(), free_port(), free_port()
+        self.plain, self.tls1, self.tls2 = free_ports(3)
         text = CONFIGURATION.format(
             d=self.directory, user="user root;" if os.geteuid() == 0 else "", plain=self.plain, tls1=self.tls1,
             tls2=self.tls2, refs=pkt(f"{TIP} refs/heads/main") + "0000",

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/wipe.h"
 #include "net/look_internal.h"
 #include "net/setting.h"
 
@@ -74,16 +75,14 @@ static void forget_answer(struct look *look)
     look->detail[0] = '\0';
 }
 
+/* Nothing of this look stays behind in it. */
 static void give_handle_back(struct look *look)
 {
     if (look->handle) {
-        /* Neither pointers to this look nor its login stay behind. */
         curl_easy_setopt(look->handle, CURLOPT_ERRORBUFFER, NULL);
         curl_easy_setopt(look->handle, CURLOPT_POSTFIELDS, NULL);
-        curl_easy_setopt(look->handle, CURLOPT_USERNAME, NULL);
-        curl_easy_setopt(look->handle, CURLOPT_PASSWORD, NULL);
-        bool is_clean = look->login == 0 || look_logins_have(look->shared->logins, look->login);
-        look_setup_give(look->shared->setups, look->setup, look->handle, is_clean);
+        curl_easy_setopt(look->handle, CURLOPT_HTTPHEADER, NULL);
+        look_setup_give(look->shared->setups, look->setup, look->handle);
         look->handle = NULL;
     }
 }
@@ -99,6 +98,7 @@ void look_free(struct look *look)
         look->shared->large_left++;
     }
     forget_answer(look);
+    wipe_free_string(&look->authorization.data);
     g_clear_pointer(&look->body, g_byte_array_unref);
     g_clear_pointer(&look->visited, g_ptr_array_unref);
     g_clear_pointer(&look->refs, g_hash_table_unref);
@@ -251,12 +251,33 @@ static bool set_question(struct look *look, CURLcode *code)
     return setting_post(handle, look->body->data, look->body->len, code);
 }
 
-static bool set_login(struct look *look, CURLcode *code)
+static char *basic_authorization(const struct look_login *login)
 {
-    const struct look_login *login = look_logins_find(look->shared->logins, &look->place);
+    char *words = g_strconcat(login->user, ":", login->password, NULL);
+    char *code = g_base64_encode((const guchar *)words, strlen(words));
+    char *header = g_strconcat("Authorization: Basic ", code, NULL);
+    wipe_free_string(&words);
+    wipe_free_string(&code);
+    return header;
+}
+
+/* The login is a header of ours in front of the others: libcurl would keep copies of a user name
+ * and a password in connections that wait for their next use. */
+static bool set_headers(struct look *look, CURLcode *code)
+{
+    bool is_own = strcmp(look->place.origin, look->origin) == 0;
+    const struct look_login *login = NULL;
+    struct curl_slist *headers = look_setup_headers(look->setup, look->question, is_own);
+    if (!is_own || !look_setup_options(look->setup)->has_authorization) {
+        login = look_logins_find(look->shared->logins, &look->place);
+    }
+    wipe_free_string(&look->authorization.data);
     look->login = login ? login->number : 0;
-    return setting_text(look->handle, CURLOPT_USERNAME, login ? login->user : NULL, code) &&
-           setting_text(look->handle, CURLOPT_PASSWORD, login ? login->password : NULL, code);
+    if (login) {
+        look->authorization = (struct curl_slist){basic_authorization(login), headers};
+        headers = &look->authorization;
+    }
+    return setting_pointer(look->handle, CURLOPT_HTTPHEADER, headers, code);
 }
 
 /* Over TLS HTTP/2 where the server has it; there the first sixteen looks wait until it is known
@@ -281,12 +302,9 @@ static bool is_last(const struct look *look)
 static bool set_up(struct look *look, CURLcode *code)
 {
     CURL *handle = look->handle;
-    bool is_own = strcmp(look->place.origin, look->origin) == 0;
     g_autofree char *address = look_place_address(&look->place, look->question);
-    const struct curl_slist *headers = look_setup_headers(look->setup, look->question, is_own);
-    return setting_text(handle, CURLOPT_URL, address, code) &&
-           setting_pointer(handle, CURLOPT_HTTPHEADER, headers, code) && set_protocol(look, code) &&
-           set_question(look, code) && set_login(look, code) &&
+    return setting_text(handle, CURLOPT_URL, address, code) && set_protocol(look, code) &&
+           set_question(look, code) && set_headers(look, code) &&
            setting_long(handle, CURLOPT_FORBID_REUSE, is_last(look), code) &&
            setting_owner(handle, take_header, take_body, look, look->detail, code);
 }

@@ -35,7 +35,8 @@ struct look {
     CURL *handle;
     bool is_running;
     GByteArray *body;
-    uint64_t login; /* the number of the one that was sent; 0 = none */
+    uint64_t login;                  /* the number of the one that was sent; 0 = none */
+    struct curl_slist authorization; /* its header, in front of the setup's; data is NULL or ours */
     bool login_was_renewed;
     unsigned renewals; /* questions that were asked again, for the connection was dead */
     struct look_head head;

@@ -80,11 +80,15 @@ static bool take_at_once(struct look_options *options, const char *value)
     return true;
 }
 
+static bool is_name(const char *value, size_t length, const char *name)
+{
+    return strlen(name) == length && g_ascii_strncasecmp(value, name, length) == 0;
+}
+
 static bool is_framing(const char *value, size_t name_length)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(framing); i++) {
-        if (strlen(framing[i]) == name_length &&
-            g_ascii_strncasecmp(value, framing[i], name_length) == 0) {
+        if (is_name(value, name_length, framing[i])) {
             return true;
         }
     }
@@ -102,6 +106,8 @@ static bool take_header(struct look_options *options, const char *value)
             return false;
         }
     }
+    options->has_authorization =
+        options->has_authorization || is_name(value, name_length, "Authorization");
     options->has_own_framing = options->has_own_framing || is_framing(value, name_length);
     g_ptr_array_add(options->headers, g_strdup(value));
     return true;

@@ -46,6 +46,7 @@ struct look_options {
     enum look_follow follow;
     unsigned at_once;
     GPtrArray *headers;          /* of char *, "Name: value" */
+    bool has_authorization;      /* one of them is it */
     bool has_own_framing;        /* one of them is none that can be sent by hand here */
     bool has_client_certificate; /* git's to deal with, over https */
 };

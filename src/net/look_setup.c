@@ -125,16 +125,6 @@ void look_setups_put(struct look_setups *setups, struct look_setup *setup)
     }
 }
 
-void look_setups_drop_handles(struct look_setups *setups)
-{
-    GHashTableIter iter;
-    gpointer setup;
-    g_hash_table_iter_init(&iter, setups->by_text);
-    while (g_hash_table_iter_next(&iter, NULL, &setup)) {
-        drop_handles_of(setups, setup);
-    }
-}
-
 const struct look_options *look_setup_options(const struct look_setup *setup)
 {
     return &setup->options;
@@ -157,7 +147,6 @@ static bool set_rules(CURL *handle, CURLcode *code)
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
         {CURLOPT_DISALLOW_USERNAME_IN_URL, 1},
         {CURLOPT_SUPPRESS_CONNECT_HEADERS, 1},
-        {CURLOPT_HTTPAUTH, CURLAUTH_BASIC},
         {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
         {CURLOPT_CONNECTTIMEOUT_MS, LOOK_CONNECT_TIMEOUT_MS},
 #if LIBCURL_VERSION_NUM >= 0x075700
@@ -229,10 +218,9 @@ CURL *look_setup_take(struct look_setups *setups, struct look_setup *setup, CURL
     return NULL;
 }
 
-void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle,
-                     bool is_clean)
+void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle)
 {
-    if (!is_clean || setups->handles >= LOOK_HANDLES_KEPT) {
+    if (setups->handles >= LOOK_HANDLES_KEPT) {
         curl_easy_cleanup(handle);
         return;
     }

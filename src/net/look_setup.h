@@ -33,9 +33,6 @@ void look_setups_free(struct look_setups *setups);
 struct look_setup *look_setups_get(struct look_setups *setups, const char *options, GError **error);
 void look_setups_put(struct look_setups *setups, struct look_setup *setup);
 
-/* Frees the handles that no look has: what they sent last is still in them. */
-void look_setups_drop_handles(struct look_setups *setups);
-
 const struct look_options *look_setup_options(const struct look_setup *setup);
 
 /* The headers to ask with; `own`: to the URL's own scheme, host and port. */
@@ -45,8 +42,6 @@ struct curl_slist *look_setup_headers(const struct look_setup *setup, enum look_
 /* Everything is set but the address and what depends on it, the question, the login and the owner.
  * NULL with *code when libcurl can't. */
 CURL *look_setup_take(struct look_setups *setups, struct look_setup *setup, CURLcode *code);
-/* `is_clean`: it may be kept; else it is freed, for what it sent last is still in it. */
-void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle,
-                     bool is_clean);
+void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle);
 
 #endif

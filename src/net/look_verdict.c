@@ -182,9 +182,7 @@ static enum look_next judge_login(struct look *look)
     if (look->login == 0) {
         return fail(look, NET_LOOK_LOGIN, GIT_HINT_PRIVATE, "wants a user name and a password");
     }
-    if (look_logins_forget(look->shared->logins, look->login)) {
-        look_setups_drop_handles(look->shared->setups);
-    }
+    look_logins_forget(look->shared->logins, look->login);
     return fail(look, NET_LOOK_LOGIN_REFUSED, GIT_HINT_LOGIN_REFUSED,
                 "refused the user name and the password");
 }

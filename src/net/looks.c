@@ -288,7 +288,6 @@ static bool take_login(struct looks *looks, const struct net_message *message, G
     }
     bool good = look_logins_set(looks->shared.logins, &login, error);
     net_login_clear(&login);
-    look_setups_drop_handles(looks->shared.setups); /* the old one may be in them */
     return good;
 }
 

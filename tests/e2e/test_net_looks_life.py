@@ -312,6 +312,22 @@ def test_a_login_that_was_taken_back_is_in_no_memory(start_looks, make_receiver,
 
 
 @on_linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a process that is not dumpable")
+def test_a_login_that_was_taken_back_is_in_no_memory_of_a_connection_of_http_2(start_looks, look_server, repo):
+    """But for the header as it was sent: nghttp2 does not overwrite what it frees."""
+    looks = start_looks(logins=True, env={"GIT_SSL_CAINFO": look_server.ca})
+    url = look_server.url(area="auth", kind="h2")
+    looks.log_in(look_server.prefix("h2"), "bot", "s3cret")
+    looks.write(b"".join(look(i, url, road="v2") for i in range(6)))
+    assert {looks.answer(i).outcome for i in range(6)} == {"refs"}
+    assert looks.memory_holds(b"s3cret")
+    looks.log_in(look_server.prefix("h2"))
+    assert looks.ask(url, road="v2").outcome == "login"
+    assert not looks.memory_holds(b"s3cret")
+    assert len(set(look_server.connections(7))) == 1, "the connection was kept"
+
+
+@on_linux
 def test_it_leaves_no_core_file(start_looks, server):
     looks = start_looks()
     good(looks, server)

@@ -1,10 +1,12 @@
 """git over http for looks: nginx and git-http-backend in every form that a look may meet."""
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 
 from .receiver import make_certificates
-from .servers import GIT_INC, PORT_ATTEMPTS, free_port, is_listening, run
+from .servers import GIT_INC, PORT_ATTEMPTS, is_listening, run
 from .waiting import wait_until
 
 TIP = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -36,6 +38,15 @@ http {{
 """
 
 
+def free_ports(count):
+    """Different ones: all are held until the last is found."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 class LookServer:
     """Serves the bare repositories below `root`. Areas: git; auth (user bot, password s3cret); v0 (an old server); moved
     (301), kept (308), away (302) and twice (307, then 301) lead to git; dumb (plain files); fixed (nothing but one ref,
@@ -61,7 +72,7 @@ class LookServer:
     def _start(self, root, most):
         d = self.directory
         for attempt in range(PORT_ATTEMPTS):
-            self.ports = {kind: free_port() for kind in ("http", "https", "h2")}
+            self.ports = dict(zip(("http", "https", "h2"), free_ports(3)))
             (d / "nginx.conf").write_text(NGINX.format(
                 d=d, root=root, most=most, tip=TIP, user="user root;" if os.geteuid() == 0 else "",
                 port=self.ports["http"], tls1_port=self.ports["https"], tls2_port=self.ports["h2"]))
