@@ -18,52 +18,10 @@ from common import BUILD, ROOT, git_environment, make_repository
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from env.looks import LOOKED, look  # noqa: E402
-from env.lookserver import free_ports  # noqa: E402
-from env.servers import GitHttp, is_listening, run  # noqa: E402
-from env.waiting import wait_until  # noqa: E402
+from env.lookserver import LookServer  # noqa: E402
 
 FAST_LOOKS, REAL_LOOKS, GIT_LOOKS = 10_000, 500, 30
-TIP = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-
-CONFIGURATION = """{user}
-worker_processes 1; daemon on; pid {d}/nginx.pid; error_log {d}/error.log crit;
-events {{ worker_connections 1024; }}
-http {{
-  client_body_temp_path {d}/t1; fastcgi_temp_path {d}/t2; proxy_temp_path {d}/t3; scgi_temp_path {d}/t4;
-  uwsgi_temp_path {d}/t5; access_log off; keepalive_requests 100;
-  server {{
-    listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls1} ssl; listen 127.0.0.1:{tls2} ssl http2;
-    ssl_certificate {d}/../http/server.pem; ssl_certificate_key {d}/../http/server.key;
-    location ~ /git-upload-pack$ {{ default_type application/x-git-upload-pack-result; return 200 "{refs}"; }}
-    location ~ /info/refs$ {{ default_type application/x-git-upload-pack-advertisement; return 200 "{capabilities}"; }}
-  }}
-}}
-"""
-
-
-def pkt(text):
-    return f"{len(text) + 5:04x}{text}\\n"
-
-
-class Fast:
-    """nginx with fixed answers of protocol version 2: plain, TLS with HTTP/1.1, TLS with HTTP/2."""
-
-    def __init__(self, directory):
-        self.directory = directory / "fast"
-        self.directory.mkdir()
-        self.plain, self.tls1, self.tls2 = free_ports(3)
-        text = CONFIGURATION.format(
-            d=self.directory, user="user root;" if os.geteuid() == 0 else "", plain=self.plain, tls1=self.tls1,
-            tls2=self.tls2, refs=pkt(f"{TIP} refs/heads/main") + "0000",
-            capabilities=pkt("# service=git-upload-pack") + "0000" + pkt("version 2") + pkt("agent=git/2") +
-            pkt("ls-refs=unborn") + pkt("fetch=shallow") + pkt("object-format=sha1") + "0000")
-        (self.directory / "nginx.conf").write_text(text)
-        run("/usr/sbin/nginx", "-p", self.directory, "-c", self.directory / "nginx.conf")
-        wait_until(lambda: is_listening(self.plain), 10, "nginx")
-
-    def stop(self):
-        os.kill(int((self.directory / "nginx.pid").read_text()), 3)
-
+KINDS = {"http": "http", "https, HTTP/1.1": "https", "https, HTTP/2": "h2"}
 
 def ours(directory, urls, ca, known=""):
     """CPU seconds, wall seconds and the most memory (MB) of one process for all of these looks, and its start."""
@@ -116,23 +74,19 @@ def main():
         directory = pathlib.Path(name)
         (directory / "remotes").mkdir()
         make_repository(directory / "remotes", "app", {"file": "x\n"})
-        server = GitHttp(directory, directory / "remotes")
-        fast = Fast(directory)
+        server = LookServer(directory, directory / "remotes")
         # A bundle of the usual size, as git meets it on each start.
         bundle = directory / "bundle.pem"
         system = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
         bundle.write_text((system.read_text() if system.exists() else "") + pathlib.Path(server.ca).read_text())
         try:
             print(f"fixed answers, {FAST_LOOKS} looks at one host:")
-            for title, address in (("http", f"http://127.0.0.1:{fast.plain}"),
-                                   ("https, HTTP/1.1", f"https://127.0.0.1:{fast.tls1}"),
-                                   ("https, HTTP/2", f"https://127.0.0.1:{fast.tls2}")):
-                compare(directory, title, f"{address}/app.git", str(bundle), FAST_LOOKS)
+            for title, kind in KINDS.items():
+                compare(directory, title, server.url(area="fixed", kind=kind), str(bundle), FAST_LOOKS)
             print(f"git-http-backend, {REAL_LOOKS} looks:")
-            compare(directory, "http", server.url("app"), str(bundle), REAL_LOOKS)
-            compare(directory, "https, HTTP/2", server.url("app", tls=True), str(bundle), REAL_LOOKS)
+            for title, kind in KINDS.items():
+                compare(directory, title, server.url(kind=kind), str(bundle), REAL_LOOKS)
         finally:
-            fast.stop()
             server.stop()
 
 

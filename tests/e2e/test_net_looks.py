@@ -6,16 +6,15 @@ import pytest
 
 from env import receiver as replies
 from env.looks import digest, look, ls_remote
-from env.lookserver import TIP, LookServer
+from env.lookserver import FIXED_REFS, LookServer
 from env.receiver import Proxy
 from env.waiting import wait_until
 
 RESULT = "application/x-git-upload-pack-result"
-ONE_REF = f"003d{TIP} refs/heads/main\n0000".encode()
 ALL = "refs/heads/*\nrefs/tags/*"
 
 
-def answer(body=ONE_REF, kind=RESULT, headers=()):
+def answer(body=FIXED_REFS, kind=RESULT, headers=()):
     return replies.status(200, body, [("Content-Type", kind), *headers])
 
 

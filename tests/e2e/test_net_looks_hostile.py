@@ -8,21 +8,13 @@ import pytest
 
 from env import receiver as replies
 from env.looks import digest, look
+from env.lookserver import FIXED_REFS, SERVICE, TIP, pkt
 from env.net import sanitized
 from env.servers import free_port
 
-TIP = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 RESULT, ADVERTISEMENT = "application/x-git-upload-pack-result", "application/x-git-upload-pack-advertisement"
 FLUSH = b"0000"
-
-
-def pkt(text):
-    data = text.encode() if isinstance(text, str) else text
-    return b"%04x" % (len(data) + 4) + data
-
-
-GOOD = pkt(f"{TIP} refs/heads/main\n") + FLUSH
-SERVICE = pkt("# service=git-upload-pack\n") + FLUSH
+GOOD = FIXED_REFS
 VERSION_2 = SERVICE + pkt("version 2\n") + pkt("agent=git/2\n") + pkt("ls-refs=unborn\n") + FLUSH
 VERSION_0 = SERVICE + pkt(f"{TIP} HEAD\0agent=git/2\n") + pkt(f"{TIP} refs/heads/main\n") + FLUSH
 
