@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
@@ -88,13 +89,14 @@ static int resolve_older_sha(struct order *order)
 static int resolve_tip(struct order *order)
 {
     const struct git_remote remote = {order->repo->url, order->repo->ssh_key_path};
-    const char *const wanted[] = {order->branch, NULL};
+    g_autofree char *full = g_strconcat(REFKEY_HEADS, order->branch, NULL);
+    const char *const wanted[] = {full, NULL};
     g_autoptr(GError) error = NULL;
     g_autoptr(GHashTable) refs = git_look_now(&remote, wanted, LOOK_TIMEOUT_MS, &error);
     if (!refs) {
         return command_fail(error);
     }
-    const char *tip = g_hash_table_lookup(refs, order->branch);
+    const char *tip = g_hash_table_lookup(refs, full);
     if (!tip) {
         g_autofree char *branch = text_escape(order->branch);
         return command_fail_text(EXIT_CODE_NOT_FOUND, "%s has no branch \"%s\"", order->repo->name,

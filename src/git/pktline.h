@@ -20,7 +20,8 @@ enum { PKTLINE_MAX_BYTES = 65520 }; /* with its four digits */
 
 enum pktline_kind {
     PKTLINE_MORE,      /* the input is used up */
-    PKTLINE_DATA,      /* a line: *data, *length; valid until the next call */
+    PKTLINE_DATA,      /* a line: *data, *length; valid until the next call, and as long as the
+                          input is */
     PKTLINE_FLUSH,     /* 0000 */
     PKTLINE_DELIMITER, /* 0001 */
     PKTLINE_END,       /* 0002: the end of a response on stateless connections */
@@ -29,9 +30,9 @@ enum pktline_kind {
 
 struct pktline {
     uint8_t header[4];
-    unsigned header_length;
-    size_t expected; /* bytes of the line's data; known once the header is complete */
-    GByteArray *data;
+    unsigned header_length; /* 0 between two lines */
+    size_t expected;        /* bytes of the line's data; known once the header is complete */
+    GByteArray *data;       /* of a line that came in pieces */
     bool broken;
 };
 
@@ -43,7 +44,7 @@ enum pktline_kind pktline_next(struct pktline *pktline, const uint8_t **bytes, s
 
 bool pktline_is_between(const struct pktline *pktline);
 
-/* Appends one line, or a special packet. */
+/* Appends one line of at most PKTLINE_MAX_BYTES - 4, or a special packet. */
 void pktline_append(GByteArray *out, const char *data, size_t length);
 void pktline_append_special(GByteArray *out, enum pktline_kind kind);
 

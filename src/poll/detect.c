@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/refkey.h"
 #include "base/text.h"
 
 static void event_free(void *data)
@@ -54,15 +55,19 @@ static void judge_new(GPtrArray *events, const struct repo_config *repo, GHashTa
     void *tip = NULL;
     g_hash_table_iter_init(&iterator, refs);
     while (g_hash_table_iter_next(&iterator, &name, &tip)) {
-        if (!g_hash_table_contains(known_names, name) && repo_config_wants_branch(repo, name)) {
-            add_event(events, selection_changed ? BRANCH_BASELINE : BRANCH_CREATED, name, NULL,
-                      tip);
+        const char *key = refkey_of(name);
+        const char *branch = key ? refkey_branch(key) : NULL;
+        if (branch && !g_hash_table_contains(known_names, key) &&
+            repo_config_wants_branch(repo, branch)) {
+            add_event(events, selection_changed ? BRANCH_BASELINE : BRANCH_CREATED, key, NULL, tip);
         }
     }
     for (char **target = repo->target_branches; *target; target++) {
-        if (!text_is_glob(*target) && !g_hash_table_contains(known_names, *target) &&
-            !g_hash_table_contains(refs, *target) && repo_config_wants_branch(repo, *target)) {
-            add_event(events, BRANCH_MISSING, *target, NULL, NULL);
+        g_autofree char *full = g_strconcat(REFKEY_HEADS, *target, NULL);
+        const char *key = refkey_of(full);
+        if (!text_is_glob(*target) && !g_hash_table_contains(known_names, key) &&
+            !g_hash_table_contains(refs, full) && repo_config_wants_branch(repo, *target)) {
+            add_event(events, BRANCH_MISSING, key, NULL, NULL);
         }
     }
 }
@@ -75,8 +80,9 @@ GPtrArray *detect_changes(const struct repo_config *repo, const GArray *known, G
     for (unsigned i = 0; i < known->len; i++) {
         const struct known_branch *branch = &g_array_index(known, struct known_branch, i);
         g_hash_table_add(known_names, (char *)branch->name);
-        if (repo_config_wants_branch(repo, branch->name)) {
-            judge_known(events, branch, g_hash_table_lookup(refs, branch->name));
+        if (repo_config_wants_branch(repo, refkey_branch(branch->name))) {
+            g_autofree char *full = refkey_full(branch->name);
+            judge_known(events, branch, g_hash_table_lookup(refs, full));
         } else {
             add_event(events, BRANCH_UNWANTED, branch->name, branch->tip, NULL);
         }

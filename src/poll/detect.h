@@ -24,19 +24,20 @@ enum branch_event_kind {
 
 struct branch_event {
     enum branch_event_kind kind;
-    char *name;
+    char *name;    /* the key (base/refkey.h) */
     char *old_tip; /* or NULL */
     char *new_tip; /* or NULL */
 };
 
 struct known_branch {
-    const char *name;
-    const char *tip; /* NULL: named in the section, never seen */
+    const char *name; /* its key (base/refkey.h) */
+    const char *tip;  /* NULL: named in the section, never seen */
     bool gone;
 };
 
-/* `known`: GArray of struct known_branch; `refs`: name -> object id as a look tells. Returns a
- * GPtrArray of struct branch_event *, sorted by name; empty when nothing changed. */
+/* `known`: GArray of struct known_branch; `refs`: full ref name -> object id, as a look tells
+ * (git/refset.h). Returns a GPtrArray of struct branch_event *, sorted by name; empty when nothing
+ * changed. */
 GPtrArray *detect_changes(const struct repo_config *repo, const GArray *known, GHashTable *refs,
                           bool selection_changed);
 
