@@ -227,7 +227,7 @@ static void check_repos(struct doctor *doctor, bool has_rows)
     const struct config *config = doctor->context->config;
     g_autofree char *path = paths_look_status(&doctor->context->paths);
     g_autoptr(GError) error = NULL;
-    g_autoptr(GHashTable) looks = look_status_read(path, &error);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL, &error);
     if (!looks) {
         g_autofree char *quoted = g_shell_quote(path);
         g_autofree char *mend = g_strdup_printf("move it away: mv %s %s.old", quoted, quoted);

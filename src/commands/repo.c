@@ -184,7 +184,7 @@ int command_repo(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         g_autofree char *path = paths_look_status(&context.paths);
-        g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+        g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
         g_autofree char *shortage = command_describe_shortage(&context);
         struct listing listing = {&context,
                                   looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),

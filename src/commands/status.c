@@ -26,7 +26,7 @@ static void judge_repos(const struct command_context *context, int64_t stale_ms,
                         struct health *health)
 {
     g_autofree char *path = paths_look_status(&context->paths);
-    g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
     int64_t now_ms = clock_now_ms();
     health->repos = context->config->repos->len;
     for (unsigned i = 0; i < health->repos; i++) {

@@ -3,289 +3,297 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/error.h"
-#include "poll/remote.h"
+#include "poll/git_looks.h"
 #include "poll/schedule.h"
+#include "poll/tracked.h"
 
-/* A look that takes longer than this gives up its place among max_looks, so that hung remotes never
- * starve the others; looks beyond POLLER_HARD_LIMIT wait in any case. */
-enum { POLLER_PATIENCE_MS = 5000, POLLER_HARD_LIMIT = 256 };
+enum {
+    /* A look that takes longer gives its place up, so that hung remotes starve nobody. */
+    PATIENCE_MS = 5000,
+    GIT_AT_MOST = 256,
+    AT_ONCE_IN_A_TURN = 256, /* then the loop sees to the rest of the world */
+    STUCK_MS = 60 * 1000,    /* beyond look_timeout */
+};
 
 struct poller {
     struct poller_callbacks callbacks;
     const struct config *config;
     GHashTable *remotes; /* key -> struct remote * */
-    unsigned under_way;
+    GHashTable *tracked; /* key -> struct tracked *; the keys are those of `remotes` */
+    GHashTable *by_name; /* section -> struct tracked * */
+    struct agenda *agenda;
+    struct git_looks *git;
 };
 
-struct poller *poller_new(const struct poller_callbacks *callbacks)
+/* ------------------------------------------------------------------------ the end of a look */
+
+static void put(struct poller *poller, struct tracked *tracked, int64_t due_ms, int64_t now_ms)
 {
-    struct poller *poller = g_new0(struct poller, 1);
-    poller->callbacks = *callbacks;
-    return poller;
+    int64_t slack_ms = schedule_slack(tracked_interval_ms(tracked, now_ms));
+    agenda_put(poller->agenda, &tracked->item, due_ms, slack_ms, now_ms);
 }
 
-static void count_looks(struct poller *poller)
+static void end_look(struct poller *poller, struct tracked *tracked,
+                     const struct tracked_answer *answer)
 {
-    GHashTableIter iterator;
-    void *value = NULL;
-    poller->under_way = 0;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        poller->under_way += ((struct remote *)value)->look ? 1 : 0;
-    }
-}
-
-void poller_set_config(struct poller *poller, const struct config *config)
-{
-    GHashTable *old = poller->remotes;
-    poller->remotes = remotes_from_config(config, old, clock_monotonic_ms());
-    poller->config = config;
-    g_clear_pointer(&old, g_hash_table_unref);
-    count_looks(poller);
-}
-
-void poller_request(struct poller *poller, const char *repo)
-{
-    GHashTableIter iterator;
-    void *value = NULL;
     int64_t now_ms = clock_monotonic_ms();
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        struct remote *remote = value;
-        bool meant = !repo;
-        for (unsigned i = 0; i < remote->sections->len && !meant; i++) {
-            const struct repo_config *section = g_ptr_array_index(remote->sections, i);
-            meant = strcmp(section->name, repo) == 0;
-        }
-        if (meant && remote->look) {
-            remote->again = true;
-        } else if (meant) {
-            remote->due_ms = now_ms;
-        }
-    }
+    agenda_end(poller->agenda, &tracked->item, now_ms);
+    int64_t due_ms = tracked_tell_ended(tracked, answer, &poller->callbacks, now_ms);
+    put(poller, tracked, due_ms, now_ms);
 }
 
-static void set_next_due(struct remote *remote, bool good, int64_t now_ms)
+static void git_is_over(void *owner, GHashTable *refs, const GError *error, void *data)
 {
-    if (good) {
-        remote->failures = 0;
-        remote->due_ms = now_ms + schedule_after_success(remote->interval_ms, !remote->seen_well,
-                                                         g_random_int());
-        remote->seen_well = true;
+    const struct tracked_answer answer = {.refs = refs, .error = error};
+    end_look(data, owner, &answer);
+}
+
+/* ---------------------------------------------------------------------- the begin of a look */
+
+static void begin_look(struct poller *poller, struct tracked *tracked)
+{
+    g_autoptr(GError) error = NULL;
+    tracked->begun_utc_ms = clock_now_ms();
+    if (git_looks_begin(poller->git, tracked, tracked->remote, &error)) {
+        tracked_tell_begun(tracked, &poller->callbacks);
     } else {
-        remote->failures++;
-        remote->due_ms =
-            now_ms + schedule_after_failure(remote->interval_ms, remote->failures, g_random_int());
-    }
-    if (remote->again) {
-        remote->again = false;
-        remote->due_ms = now_ms;
+        git_is_over(tracked, NULL, error, poller);
     }
 }
 
-/* Tells every section of the remote; the look was good when each of them could record it. */
-static void report(struct poller *poller, struct remote *remote, GHashTable *refs,
-                   const GError *look_error, int64_t now_ms)
+static void end_overdue(struct poller *poller, int64_t now_ms)
 {
-    const struct poller_callbacks *callbacks = &poller->callbacks;
-    unsigned count = remote->sections->len;
-    g_autofree GError **errors = g_new0(GError *, count);
-    bool good = true;
-    for (unsigned i = 0; i < count; i++) {
-        struct poll_look look = {g_ptr_array_index(remote->sections, i), remote->look_begun_utc_ms};
-        if (!refs) {
-            errors[i] = g_error_copy(look_error);
-            good = false;
-        } else if (!callbacks->seen(&look, refs, callbacks->data, &errors[i])) {
-            good = false;
+    for (;;) {
+        struct agenda_item *item = agenda_oldest(poller->agenda, LANE_GIT);
+        if (!item || now_ms - item->begun_ms < poller->config->look_timeout_ms) {
+            return;
         }
+        git_looks_end(poller->git, item);
     }
-    set_next_due(remote, good, now_ms);
-    int64_t next_utc_ms = clock_now_ms() + (remote->due_ms - now_ms);
-    for (unsigned i = 0; i < count; i++) {
-        struct poll_look look = {g_ptr_array_index(remote->sections, i), remote->look_begun_utc_ms};
-        callbacks->ended(&look, errors[i] ? remote->failures : 0, next_utc_ms, errors[i],
-                         callbacks->data);
-        g_clear_error(&errors[i]);
-    }
-}
-
-static void end_look(struct poller *poller, struct remote *remote, int64_t now_ms)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GHashTable) refs = git_look_finish(remote->look, &error);
-    g_clear_pointer(&remote->look, git_look_free);
-    remote->fds_at = -1;
-    poller->under_way--;
-    report(poller, remote, refs, error, now_ms);
-}
-
-static void begin_look(struct poller *poller, struct remote *remote, int64_t now_ms)
-{
-    const struct git_remote address = {remote->url, remote->ssh_key_path};
-    g_autoptr(GError) error = NULL;
-    remote->look_begun_ms = now_ms;
-    remote->look_begun_utc_ms = clock_now_ms();
-    remote->look = git_look_start(&address, (const char *const *)remote->wanted, &error);
-    if (!remote->look) {
-        report(poller, remote, NULL, error, now_ms);
-        return;
-    }
-    poller->under_way++;
-    remote->due_ms = INT64_MAX;
-    for (unsigned i = 0; i < remote->sections->len; i++) {
-        struct poll_look look = {g_ptr_array_index(remote->sections, i), remote->look_begun_utc_ms};
-        poller->callbacks.begun(&look, poller->callbacks.data);
-    }
-}
-
-static int compare_due(const void *left, const void *right)
-{
-    const struct remote *const *a = left;
-    const struct remote *const *b = right;
-    return ((*a)->due_ms > (*b)->due_ms) - ((*a)->due_ms < (*b)->due_ms);
-}
-
-/* Ends overdue looks, counts those that still hold a place, and lists what is due, oldest first. */
-static GPtrArray *take_stock(struct poller *poller, int64_t now_ms, unsigned *places_taken)
-{
-    GPtrArray *due = g_ptr_array_new();
-    GHashTableIter iterator;
-    void *value = NULL;
-    *places_taken = 0;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        struct remote *remote = value;
-        if (remote->look && now_ms - remote->look_begun_ms >= poller->config->look_timeout_ms) {
-            git_look_kill(remote->look);
-            end_look(poller, remote, now_ms);
-        }
-        if (remote->look) {
-            *places_taken += now_ms - remote->look_begun_ms < POLLER_PATIENCE_MS ? 1 : 0;
-        } else if (remote->due_ms <= now_ms) {
-            g_ptr_array_add(due, remote);
-        }
-    }
-    g_ptr_array_sort(due, compare_due);
-    return due;
 }
 
 void poller_run(struct poller *poller, int64_t now_ms)
 {
-    unsigned places_taken = 0;
-    g_autoptr(GPtrArray) due = take_stock(poller, now_ms, &places_taken);
-    for (unsigned i = 0; i < due->len; i++) {
-        if (places_taken >= poller->config->max_looks || poller->under_way >= POLLER_HARD_LIMIT) {
-            break;
+    end_overdue(poller, now_ms);
+    for (unsigned i = 0; i < AT_ONCE_IN_A_TURN; i++) {
+        struct agenda_item *item = agenda_next(poller->agenda, now_ms);
+        if (!item) {
+            return;
         }
-        struct remote *remote = g_ptr_array_index(due, i);
-        begin_look(poller, remote, now_ms);
-        places_taken += remote->look ? 1 : 0;
+        begin_look(poller, (struct tracked *)item);
     }
-}
-
-/* When something happens by itself to this remote: it falls due, or its look loses its place or its
- * time. */
-static int64_t next_moment(const struct poller *poller, const struct remote *remote,
-                           bool places_free, int64_t now_ms)
-{
-    if (!remote->look) {
-        return remote->due_ms > now_ms || places_free ? remote->due_ms : INT64_MAX;
-    }
-    int64_t patience_ms = remote->look_begun_ms + POLLER_PATIENCE_MS;
-    int64_t timeout_ms = remote->look_begun_ms + poller->config->look_timeout_ms;
-    return patience_ms > now_ms ? MIN(patience_ms, timeout_ms) : timeout_ms;
 }
 
 int64_t poller_next_due_ms(const struct poller *poller, int64_t now_ms)
 {
-    GHashTableIter iterator;
-    void *value = NULL;
-    unsigned places_taken = 0;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        const struct remote *remote = value;
-        places_taken += remote->look && now_ms - remote->look_begun_ms < POLLER_PATIENCE_MS ? 1 : 0;
-    }
-    bool places_free =
-        places_taken < poller->config->max_looks && poller->under_way < POLLER_HARD_LIMIT;
-    int64_t next_ms = INT64_MAX;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        next_ms = MIN(next_ms, next_moment(poller, value, places_free, now_ms));
-    }
-    return next_ms;
+    const struct agenda_item *oldest = agenda_oldest(poller->agenda, LANE_GIT);
+    int64_t due_ms = agenda_wake_ms(poller->agenda, now_ms);
+    return oldest ? MIN(due_ms, oldest->begun_ms + poller->config->look_timeout_ms) : due_ms;
 }
 
 void poller_add_fds(struct poller *poller, GArray *pollfds)
 {
-    GHashTableIter iterator;
-    void *value = NULL;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        struct remote *remote = value;
-        if (remote->look) {
-            int fds[2];
-            git_look_fds(remote->look, fds);
-            remote->fds_at = (int)pollfds->len;
-            for (int i = 0; i < 2; i++) {
-                struct pollfd entry = {.fd = fds[i], .events = POLLIN};
-                g_array_append_val(pollfds, entry);
-            }
-        }
+    git_looks_add_fds(poller->git, pollfds);
+}
+
+void poller_handle(struct poller *poller, const struct pollfd *fds, unsigned count)
+{
+    git_looks_handle(poller->git, fds, count);
+}
+
+/* ---------------------------------------------------------------------------- configuration */
+
+static void drop_look(struct poller *poller, struct tracked *tracked, int64_t now_ms)
+{
+    if (tracked->item.state == AGENDA_UNDER_WAY) {
+        git_looks_drop(poller->git, tracked);
+        agenda_end(poller->agenda, &tracked->item, now_ms);
     }
 }
 
-void poller_handle(struct poller *poller, const struct pollfd *fds, unsigned count, int64_t now_ms)
+static void forget(struct poller *poller, struct tracked *tracked, int64_t now_ms)
 {
-    GHashTableIter iterator;
-    void *value = NULL;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        struct remote *remote = value;
-        if (!remote->look || remote->fds_at < 0 || (unsigned)remote->fds_at + 1 >= count) {
-            continue;
-        }
-        const struct pollfd *own = &fds[remote->fds_at];
-        remote->fds_at = -1;
-        if ((own[0].revents || own[1].revents) && !git_look_read(remote->look)) {
-            end_look(poller, remote, now_ms);
-        }
+    drop_look(poller, tracked, now_ms);
+    agenda_remove(poller->agenda, &tracked->item, now_ms);
+    tracked_free(tracked);
+}
+
+/* The remote stays: so does its schedule, unless the new interval is shorter. */
+static void keep(struct poller *poller, struct tracked *tracked, const struct remote *remote,
+                 int64_t now_ms)
+{
+    bool same = g_strv_equal((const char *const *)tracked->remote->wanted,
+                             (const char *const *)remote->wanted);
+    tracked->remote = remote;
+    tracked_forget_known(tracked);
+    road_decide(&tracked->road, remote);
+    if (tracked->item.state == AGENDA_UNDER_WAY && !same) {
+        drop_look(poller, tracked, now_ms); /* it asks for too little */
+        put(poller, tracked, now_ms, now_ms);
+    } else if (tracked->item.state == AGENDA_SCHEDULED) {
+        int64_t due_ms = now_ms + tracked_interval_ms(tracked, now_ms);
+        put(poller, tracked, MIN(tracked->item.due.at, due_ms), now_ms);
     }
 }
 
-int64_t poller_lateness_ms(const struct poller *poller, int64_t now_ms)
+/* How many new remotes a host has, and which number among them comes next. */
+struct newcomers {
+    unsigned count, position;
+};
+
+static struct newcomers *newcomers_of(GHashTable *hosts, const struct tracked *tracked)
 {
-    GHashTableIter iterator;
-    void *value = NULL;
-    int64_t lateness_ms = 0;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        const struct remote *remote = value;
-        if (!remote->look) {
-            lateness_ms = MAX(lateness_ms, now_ms - remote->due_ms);
-        }
+    const char *host = tracked->road.host ? tracked->road.host : "";
+    struct newcomers *newcomers = g_hash_table_lookup(hosts, host);
+    if (!newcomers) {
+        newcomers = g_new0(struct newcomers, 1);
+        g_hash_table_insert(hosts, (char *)host, newcomers);
     }
-    return lateness_ms;
+    return newcomers;
+}
+
+static void schedule_new(struct poller *poller, const GPtrArray *added, int64_t now_ms)
+{
+    g_autoptr(GHashTable) hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    for (unsigned i = 0; i < added->len; i++) {
+        newcomers_of(hosts, g_ptr_array_index(added, i))->count++;
+    }
+    for (unsigned i = 0; i < added->len; i++) {
+        struct tracked *tracked = g_ptr_array_index(added, i);
+        struct newcomers *newcomers = newcomers_of(hosts, tracked);
+        int64_t wait_ms = schedule_first(newcomers->position++, newcomers->count,
+                                         tracked_interval_ms(tracked, now_ms));
+        agenda_add(poller->agenda, &tracked->item, tracked->road.host, LANE_GIT);
+        put(poller, tracked, now_ms + wait_ms, now_ms);
+    }
+}
+
+static void index_names(struct poller *poller, struct tracked *tracked)
+{
+    for (unsigned i = 0; i < tracked->remote->sections->len; i++) {
+        const struct repo_config *repo = g_ptr_array_index(tracked->remote->sections, i);
+        g_hash_table_insert(poller->by_name, repo->name, tracked);
+    }
+}
+
+static void set_limits(struct poller *poller, int64_t now_ms)
+{
+    const struct config *config = poller->config;
+    const struct agenda_limits limits = {
+        .lanes = {[LANE_GIT] = {config->max_looks, GIT_AT_MOST}},
+        .patience_ms = PATIENCE_MS,
+        .host_at_once = config->max_looks_per_host,
+        .host_per_minute = config->looks_per_minute_per_host,
+    };
+    agenda_set_limits(poller->agenda, &limits, now_ms);
+}
+
+void poller_set_config(struct poller *poller, const struct config *config)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    GHashTable *remotes = remotes_from_config(config);
+    GHashTable *tracked_before = g_steal_pointer(&poller->tracked);
+    g_autoptr(GPtrArray) added = g_ptr_array_new();
+    GHashTableIter iterator;
+    void *key = NULL;
+    void *value = NULL;
+    poller->config = config;
+    poller->tracked = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_remove_all(poller->by_name);
+    set_limits(poller, now_ms);
+    g_hash_table_iter_init(&iterator, remotes);
+    while (g_hash_table_iter_next(&iterator, &key, &value)) {
+        struct tracked *tracked = NULL;
+        if (g_hash_table_steal_extended(tracked_before, key, NULL, (void **)&tracked)) {
+            keep(poller, tracked, value, now_ms);
+        } else {
+            tracked = tracked_new(value);
+            road_decide(&tracked->road, value);
+            tracked_recall(tracked, &poller->callbacks, now_ms);
+            g_ptr_array_add(added, tracked);
+        }
+        g_hash_table_insert(poller->tracked, key, tracked);
+        index_names(poller, tracked);
+    }
+    schedule_new(poller, added, now_ms);
+    g_hash_table_iter_init(&iterator, tracked_before);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        forget(poller, value, now_ms);
+    }
+    g_hash_table_unref(tracked_before);
+    g_clear_pointer(&poller->remotes, g_hash_table_unref);
+    poller->remotes = remotes;
+}
+
+static void request(struct poller *poller, struct tracked *tracked, int64_t now_ms)
+{
+    tracked_forget_known(tracked);
+    if (tracked->item.state == AGENDA_UNDER_WAY) {
+        tracked->again = true;
+    } else if (tracked->item.state != AGENDA_READY) {
+        put(poller, tracked, now_ms, now_ms);
+    }
+}
+
+void poller_request(struct poller *poller, const char *repo)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    GHashTableIter iterator;
+    void *tracked = repo ? g_hash_table_lookup(poller->by_name, repo) : NULL;
+    if (tracked) {
+        request(poller, tracked, now_ms);
+    }
+    g_hash_table_iter_init(&iterator, poller->tracked);
+    while (!repo && g_hash_table_iter_next(&iterator, NULL, &tracked)) {
+        request(poller, tracked, now_ms);
+    }
+}
+
+/* ------------------------------------------------------------------------------- life cycle */
+
+struct poller *poller_new(const struct poller_callbacks *callbacks)
+{
+    struct poller *poller = g_new0(struct poller, 1);
+    const struct git_looks_events git_events = {git_is_over, poller};
+    poller->callbacks = *callbacks;
+    poller->tracked = g_hash_table_new(g_str_hash, g_str_equal);
+    poller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    poller->agenda = agenda_new();
+    poller->git = git_looks_new(&git_events);
+    return poller;
+}
+
+int64_t poller_late_ms(const struct poller *poller, int64_t now_ms)
+{
+    return agenda_late_ms(poller->agenda, now_ms);
+}
+
+bool poller_is_stuck(const struct poller *poller, int64_t now_ms)
+{
+    return agenda_stuck_ms(poller->agenda, now_ms) > STUCK_MS + poller->config->look_timeout_ms;
 }
 
 void poller_stop(struct poller *poller)
 {
+    int64_t now_ms = clock_monotonic_ms();
     GHashTableIter iterator;
-    void *value = NULL;
-    g_hash_table_iter_init(&iterator, poller->remotes);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        struct remote *remote = value;
-        g_clear_pointer(&remote->look, git_look_free);
-        remote->due_ms = INT64_MAX;
+    void *tracked = NULL;
+    g_hash_table_iter_init(&iterator, poller->tracked);
+    while (g_hash_table_iter_next(&iterator, NULL, &tracked)) {
+        forget(poller, tracked, now_ms);
+        g_hash_table_iter_remove(&iterator);
     }
-    poller->under_way = 0;
+    g_hash_table_remove_all(poller->by_name);
 }
 
 void poller_free(struct poller *poller)
 {
     if (poller) {
+        poller_stop(poller);
+        git_looks_free(poller->git);
+        agenda_free(poller->agenda);
+        g_hash_table_unref(poller->by_name);
+        g_hash_table_unref(poller->tracked);
         g_clear_pointer(&poller->remotes, g_hash_table_unref);
         g_free(poller);
     }
