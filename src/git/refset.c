@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "git/url.h"
 
+enum { MAX_ID = 64 };
+
 static const char heads[] = "refs/heads/", tags[] = "refs/tags/";
 
 /* What ends the fixed head of a glob: the special characters of fnmatch(3). */
@@ -69,7 +71,7 @@ bool refset_wants(const struct refset_wanted *wanted, const char *name)
 
 GHashTable *refset_new(void)
 {
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return g_hash_table_new_full(text_hash, g_str_equal, g_free, g_free);
 }
 
 static bool name_is_valid(const char *name)
@@ -85,29 +87,39 @@ static bool id_is_valid(const char *id)
     return text_is_object_id(id) && id[strspn(id, "0")] != '\0';
 }
 
+/* False for what can't be a ref's name or id. */
+static bool copy_text(char *copy, size_t size, const char *text, size_t length)
+{
+    if (length == 0 || length >= size || memchr(text, '\0', length)) {
+        return false;
+    }
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return true;
+}
+
+bool refset_is_valid(const char *name, size_t name_length, const char *id, size_t id_length)
+{
+    char name_text[REFSET_MAX_NAME + 1], id_text[MAX_ID + 1];
+    return copy_text(name_text, sizeof(name_text), name, name_length) &&
+           copy_text(id_text, sizeof(id_text), id, id_length) && name_is_valid(name_text) &&
+           id_is_valid(id_text);
+}
+
 bool refset_add(GHashTable *refs, const struct refset_wanted *wanted, const char *name,
                 size_t name_length, const char *id, size_t id_length)
 {
-    char name_text[REFSET_MAX_NAME + 1], id_text[64 + 1];
-    if (name_length == 0 || name_length >= sizeof(name_text) || id_length == 0 ||
-        id_length >= sizeof(id_text) || memchr(name, '\0', name_length) ||
-        memchr(id, '\0', id_length)) {
+    char text[REFSET_MAX_NAME + 1];
+    /* In this order: most of a server's refs are not wanted. */
+    if (!copy_text(text, sizeof(text), name, name_length) ||
+        (wanted && !refset_wants(wanted, text)) ||
+        !refset_is_valid(name, name_length, id, id_length)) {
         return true;
     }
-    memcpy(name_text, name, name_length);
-    name_text[name_length] = '\0';
-    if (wanted && !refset_wants(wanted, name_text)) {
-        return true;
-    }
-    memcpy(id_text, id, id_length);
-    id_text[id_length] = '\0';
-    if (!name_is_valid(name_text) || !id_is_valid(id_text)) {
-        return true;
-    }
-    if (g_hash_table_size(refs) >= REFSET_MAX_REFS && !g_hash_table_contains(refs, name_text)) {
+    if (g_hash_table_size(refs) >= REFSET_MAX_REFS && !g_hash_table_contains(refs, text)) {
         return false;
     }
-    g_hash_table_replace(refs, g_strdup(name_text), g_strdup(id_text));
+    g_hash_table_replace(refs, g_strdup(text), g_strndup(id, id_length));
     return true;
 }
 
