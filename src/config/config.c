@@ -47,9 +47,9 @@ static const struct schema_key runner_keys[] = {
 };
 
 /* Limits of sections that may stand at the top of config.toml too. */
-static const char *const top_level_defaults[] = {"poll_interval", "poll_interval_min",
-                                                 "poll_interval_max", "timeout", "grace",
-                                                 "fetch_timeout", "log_cap"};
+static const char *const top_level_defaults[] = {
+    "poll_interval", "poll_interval_min", "poll_interval_max", "timeout", "grace", "fetch_timeout",
+    "log_cap"};
 
 /* Others must not be able to say what this user runs (as sshd's StrictModes). */
 static bool check_owner_and_mode(const char *path, const struct stat *status,

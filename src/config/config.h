@@ -64,7 +64,7 @@ struct config {
                            place up */
     unsigned max_looks_per_host;        /* looks at one host at once, default 16 */
     unsigned looks_per_minute_per_host; /* that begin at one host; 0 = no limit, the default */
-    int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
+    int64_t look_timeout_ms;            /* hard limit of one look, default 30 s */
     /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
     int64_t drain_timeout_ms;
     /* Retention, see store/retention.h; 0 = for ever, no limit, off. */

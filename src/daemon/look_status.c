@@ -245,8 +245,8 @@ void look_book_touch(struct look_book *book, struct look_status *status)
 
 void look_book_set_summary(struct look_book *book, const struct look_summary *summary)
 {
-    book->summary_touched = book->summary_touched || summary->late_ms > 0 ||
-                            summary->late_ms != book->summary.late_ms;
+    book->summary_touched =
+        book->summary_touched || summary->late_ms > 0 || summary->late_ms != book->summary.late_ms;
     book->summary = *summary;
 }
 
@@ -261,11 +261,10 @@ static bool write_records(const struct look_book *book, const char *records, uns
                           unsigned count, GError **error)
 {
     size_t length = (size_t)count * LOOK_STATUS_RECORD_BYTES;
-    ssize_t written =
-        pwrite(book->fd, records, length, (off_t)first * LOOK_STATUS_RECORD_BYTES);
+    ssize_t written = pwrite(book->fd, records, length, (off_t)first * LOOK_STATUS_RECORD_BYTES);
     if (written != (ssize_t)length) {
-        return error_set_errno(error, DAEMON_ERROR, written < 0 ? errno : ENOSPC,
-                               "cannot write %s", book->path);
+        return error_set_errno(error, DAEMON_ERROR, written < 0 ? errno : ENOSPC, "cannot write %s",
+                               book->path);
     }
     return true;
 }
@@ -278,8 +277,7 @@ bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
     for (unsigned i = 0; i < book->touched->len; i++) {
         struct entry *entry = g_ptr_array_index(book->touched, i);
         entry->touched = false;
-        if (good && book->fd >= 0 &&
-            encode_status(record, &entry->status, ++book->generation)) {
+        if (good && book->fd >= 0 && encode_status(record, &entry->status, ++book->generation)) {
             good = write_records(book, record, entry->slot, 1, error);
         }
     }

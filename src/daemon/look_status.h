@@ -20,7 +20,8 @@
 
 enum {
     LOOK_STATUS_RECORD_BYTES = 1024,
-    LOOK_BOOK_FLUSH_MS = 1000, /* at most so long a change stays unwritten while the daemon works */
+    LOOK_BOOK_FLUSH_MS = 1000,  /* so long a change stays unwritten while the daemon works, and */
+    LOOK_BOOK_BEHIND_MS = 3000, /* never longer than this */
 };
 
 struct look_status {

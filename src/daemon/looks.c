@@ -44,28 +44,41 @@ static bool seen(const struct poll_look *look, GHashTable *refs, bool *news, voi
     return good;
 }
 
-/* The same trouble again is no news: one line when it begins, one when it ends. */
-static void announce(const struct poll_look *look, const struct poll_end *end,
-                     const struct look_status *status)
+/* The text becomes what `with` says; true when it was another one ("" and NULL are none). */
+static bool replace(char **text, const char *with)
 {
-    if (end->failure && g_strcmp0(end->failure->message, status->error) != 0) {
+    with = with && *with ? with : NULL;
+    if (g_strcmp0(*text, with) == 0) {
+        return false;
+    }
+    g_free(*text);
+    *text = g_strdup(with);
+    return true;
+}
+
+static void flush(struct looks *looks)
+{
+    g_autoptr(GError) error = NULL;
+    look_book_flush(looks->book, clock_monotonic_ms(), &error);
+    report_loss(looks, error);
+}
+
+/* The same trouble again is no news: one line when it begins, one when it ends. */
+static void announce_result(const struct poll_look *look, const struct poll_end *end)
+{
+    if (end->failure) {
         event_print(EVENT_WARNING, "look failed", "repo", look->repo->name, "err",
                     end->failure->message, NULL);
-    } else if (!end->failure && status->error) {
+    } else {
         event_print(EVENT_INFO, "look recovered", "repo", look->repo->name, NULL);
-    }
-    if (*end->moved_to && g_strcmp0(end->moved_to, status->moved_to) != 0) {
-        event_print(EVENT_WARNING, "repository moved", "repo", look->repo->name, "to",
-                    end->moved_to, "note", "change path in Repo.toml", NULL);
     }
 }
 
-static void replace(char **text, const char *with)
+static void announce_move(const struct poll_look *look, const struct poll_end *end)
 {
-    with = with && *with ? with : NULL;
-    if (g_strcmp0(*text, with) != 0) {
-        g_free(*text);
-        *text = g_strdup(with);
+    if (*end->moved_to) {
+        event_print(EVENT_WARNING, "repository moved", "repo", look->repo->name, "to",
+                    end->moved_to, "note", "change path in Repo.toml", NULL);
     }
 }
 
@@ -76,19 +89,27 @@ static void ended(const struct poll_look *look, const struct poll_end *end, void
     if (!status) {
         return;
     }
-    announce(look, end, status);
     status->failures = end->failures;
     status->next_look_ms = end->next_ms;
     status->last_look_ms = look->begun_ms;
     status->is_watched = end->is_watched;
-    replace(&status->error, end->failure ? end->failure->message : NULL);
-    replace(&status->road, end->road);
-    replace(&status->learned, end->learned);
-    replace(&status->moved_to, end->moved_to);
     if (!end->failure) {
         status->last_ok_ms = clock_now_ms();
     }
+    bool other_result = replace(&status->error, end->failure ? end->failure->message : NULL);
+    bool other_place = replace(&status->moved_to, end->moved_to);
+    bool other_road = replace(&status->road, end->road);
+    replace(&status->learned, end->learned);
     look_book_touch(looks->book, status);
+    if (other_result || other_place || other_road) {
+        flush(looks); /* who reads of it in the log finds it in the file */
+    }
+    if (other_result) {
+        announce_result(look, end);
+    }
+    if (other_place) {
+        announce_move(look, end);
+    }
 }
 
 /* When a branch of the section last moved; 0 = not known. */
@@ -107,9 +128,8 @@ static void recall(const struct repo_config *repo, struct poll_memory *memory, v
     struct looks *looks = data;
     const struct look_status *status = look_book_get(looks->book, repo->name);
     memory->learned = status ? status->learned : NULL;
-    memory->changed_ms = repo->poll_interval_ms == POLL_INTERVAL_AUTO
-                             ? last_change_ms(looks, repo->name)
-                             : 0;
+    memory->changed_ms =
+        repo->poll_interval_ms == POLL_INTERVAL_AUTO ? last_change_ms(looks, repo->name) : 0;
 }
 
 struct poller_callbacks looks_callbacks(struct looks *looks)
@@ -151,10 +171,8 @@ void looks_write(struct looks *looks, const struct poller *poller, int64_t until
         return;
     }
     const struct look_summary summary = {poller_late_ms(poller, now_ms), clock_now_ms()};
-    g_autoptr(GError) error = NULL;
     look_book_set_summary(looks->book, &summary);
-    look_book_flush(looks->book, now_ms, &error);
-    report_loss(looks, error);
+    flush(looks);
 }
 
 struct looks *looks_new(const struct paths *paths, struct store *store)

@@ -2,11 +2,10 @@
 
 #include "base/wipe.h"
 
-static const char *const environment[] = {"LANG",           "TZ",          "SSL_CERT_FILE",
-                                          "SSL_CERT_DIR",   "http_proxy",  "https_proxy",
-                                          "CURL_CA_BUNDLE", "no_proxy",    "all_proxy",
-                                          "GIT_SSL_CAINFO", "HTTPS_PROXY", "NO_PROXY",
-                                          "ALL_PROXY",      NULL};
+static const char *const environment[] = {
+    "LANG",           "TZ",       "SSL_CERT_FILE", "SSL_CERT_DIR",   "http_proxy",  "https_proxy",
+    "CURL_CA_BUNDLE", "no_proxy", "all_proxy",     "GIT_SSL_CAINFO", "HTTPS_PROXY", "NO_PROXY",
+    "ALL_PROXY",      NULL};
 
 static bool take_message(const struct net_message *message, void *data)
 {
@@ -42,8 +41,7 @@ bool message_client_send(struct net_client *client, const struct net_request *re
                          GError **error)
 {
     GByteArray *bytes = g_byte_array_new();
-    bool good =
-        net_request_encode(bytes, request, error) && net_client_send(client, bytes, error);
+    bool good = net_request_encode(bytes, request, error) && net_client_send(client, bytes, error);
     wipe_array_free(&bytes);
     return good;
 }

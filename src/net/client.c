@@ -203,9 +203,8 @@ static bool take_messages(struct net_client *client)
     while (good) {
         struct net_message message;
         size_t used = 0;
-        enum net_decode result =
-            net_decode(client->in->data + done, client->in->len - done, NET_FROM_NET, &message,
-                       &used, NULL);
+        enum net_decode result = net_decode(client->in->data + done, client->in->len - done,
+                                            NET_FROM_NET, &message, &used, NULL);
         if (result == NET_INCOMPLETE) {
             break;
         }

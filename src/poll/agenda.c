@@ -13,10 +13,10 @@ struct agenda_host {
     char *name; /* NULL: this machine */
     unsigned items;
     unsigned under_way;
-    GQueue ready[AGENDA_LANES];   /* of items, longest due first */
-    GList turns[AGENDA_LANES];    /* its place among the hosts that may begin something */
+    GQueue ready[AGENDA_LANES]; /* of items, longest due first */
+    GList turns[AGENDA_LANES];  /* its place among the hosts that may begin something */
     bool has_turn[AGENDA_LANES];
-    struct heap_node wake;        /* when time alone lets it begin something again */
+    struct heap_node wake; /* when time alone lets it begin something again */
     int64_t paused_until_ms;
     int64_t evenly_ms; /* when the next item begins at the earliest, were all evenly spaced */
 };
@@ -35,10 +35,10 @@ struct agenda {
     GHashTable *hosts;         /* name -> host */
     struct agenda_host here;
     struct lane lanes[AGENDA_LANES];
-    unsigned turn;        /* the lane that is asked first */
-    GQueue ready;         /* of all items that are ready, in the order in which they became so */
-    int64_t progress_ms;  /* when something last began, or became able to */
-    int64_t window_ms;    /* beginning of the minute that `latest` is of */
+    unsigned turn;       /* the lane that is asked first */
+    GQueue ready;        /* of all items that are ready, in the order in which they became so */
+    int64_t progress_ms; /* when something last began, or became able to */
+    int64_t window_ms;   /* beginning of the minute that `latest` is of */
     int64_t latest, latest_before; /* how late items began, in this minute and in the one before */
 };
 
@@ -127,8 +127,7 @@ static void begin_at_host(struct agenda *agenda, struct agenda_host *host, int64
 {
     host->under_way++;
     if (agenda->limits.host_per_minute > 0) {
-        host->evenly_ms =
-            MAX(host->evenly_ms, now_ms) + MINUTE_MS / agenda->limits.host_per_minute;
+        host->evenly_ms = MAX(host->evenly_ms, now_ms) + MINUTE_MS / agenda->limits.host_per_minute;
     }
     refresh_host(agenda, host, now_ms);
 }
@@ -162,10 +161,9 @@ static void lose_patience(struct agenda *agenda, int64_t now_ms)
 {
     for (unsigned i = 0; i < AGENDA_LANES; i++) {
         struct lane *lane = &agenda->lanes[i];
-        while (lane->first_young &&
-               ((struct agenda_item *)lane->first_young->data)->begun_ms +
-                       agenda->limits.patience_ms <=
-                   now_ms) {
+        while (lane->first_young && ((struct agenda_item *)lane->first_young->data)->begun_ms +
+                                            agenda->limits.patience_ms <=
+                                        now_ms) {
             grow_old(lane);
         }
     }

@@ -43,8 +43,7 @@ bool git_looks_begin(struct git_looks *looks, void *owner, const struct remote *
                      GError **error)
 {
     const struct git_remote address = {remote->url, remote->ssh_key_path};
-    struct git_look *look =
-        git_look_start(&address, (const char *const *)remote->wanted, error);
+    struct git_look *look = git_look_start(&address, (const char *const *)remote->wanted, error);
     if (!look) {
         return false;
     }

@@ -33,15 +33,15 @@ struct poll_end {
     unsigned failures;     /* in a row */
     int64_t next_ms;       /* UTC: when the next one is due */
     const char *road;      /* how it is looked at, for people: "http v2", "files, watched" */
-    const char *learned;   /* what to remember of the remote, for poll_memory.learned; "" = nothing */
-    const char *moved_to;  /* where the server says that the repository is now; "" = it does not */
-    bool is_watched;       /* changes are noticed by themselves; a look is a safety net */
+    const char *learned; /* what to remember of the remote, for poll_memory.learned; "" = nothing */
+    const char *moved_to; /* where the server says that the repository is now; "" = it does not */
+    bool is_watched;      /* changes are noticed by themselves; a look is a safety net */
 };
 
 /* What is known of a section from before the daemon started. */
 struct poll_memory {
-    const char *learned;  /* as poll_end.learned gave it, or NULL */
-    int64_t changed_ms;   /* UTC: when a branch last moved; 0 = not known */
+    const char *learned; /* as poll_end.learned gave it, or NULL */
+    int64_t changed_ms;  /* UTC: when a branch last moved; 0 = not known */
 };
 
 struct poller_callbacks {

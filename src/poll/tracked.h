@@ -15,18 +15,18 @@ struct tracked {
     struct agenda_item item;     /* the first member: an item of the agenda is its remote */
     const struct remote *remote; /* of the configuration in force */
     struct road road;
-    char *known;           /* the digest of the refs that all sections have recorded; or NULL */
-    int64_t changed_ms;    /* monotonic: when a look last had news; may lie before the start */
-    int64_t begun_utc_ms;  /* of the last look */
-    unsigned failures;     /* in a row */
-    bool seen_well;        /* at least one good look since the start */
-    bool again;            /* asked for while a look was under way */
+    char *known;          /* the digest of the refs that all sections have recorded; or NULL */
+    int64_t changed_ms;   /* monotonic: when a look last had news; may lie before the start */
+    int64_t begun_utc_ms; /* of the last look */
+    unsigned failures;    /* in a row */
+    bool seen_well;       /* at least one good look since the start */
+    bool again;           /* asked for while a look was under way */
 };
 
 /* What a look has come to. */
 struct tracked_answer {
-    bool same;            /* nothing but what is known */
-    GHashTable *refs;     /* a good look's, unless `same`; NULL = it failed: */
+    bool same;        /* nothing but what is known */
+    GHashTable *refs; /* a good look's, unless `same`; NULL = it failed: */
     const GError *error;
     int64_t not_before_ms; /* monotonic: the server asked for a pause; 0 = it did not */
 };
