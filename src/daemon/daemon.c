@@ -20,7 +20,7 @@
 #include "daemon/deliver.h"
 #include "daemon/housekeeping.h"
 #include "daemon/launch.h"
-#include "daemon/looks.h"
+#include "daemon/lookout.h"
 #include "daemon/sd_notify.h"
 #include "daemon/signals.h"
 #include "daemon/supervise.h"
@@ -50,7 +50,7 @@ struct daemon {
     bool was_sending;
     struct housekeeping *housekeeping;
     struct watch *watch;
-    struct looks *looks;
+    struct lookout *lookout;
     GArray *pollfds;
     bool jobs_to_start;
     int64_t reload_due_ms; /* INT64_MAX = no */
@@ -89,7 +89,7 @@ static void use_config(struct daemon *daemon, struct config *config)
 {
     struct config *old = daemon->config;
     daemon->config = config;
-    looks_set_config(daemon->looks, config);
+    lookout_set_config(daemon->lookout, config);
     poller_set_config(daemon->poller, config);
     supervise_set_config(daemon->supervise, config);
     deliver_set_config(daemon->deliver, config);
@@ -282,8 +282,8 @@ static void feed_watchdog(struct daemon *daemon, int64_t now_ms)
 
 static void take_news_of_looks(struct daemon *daemon)
 {
-    daemon->jobs_to_start = looks_take_jobs(daemon->looks) || daemon->jobs_to_start;
-    if (looks_take_notices(daemon->looks)) {
+    daemon->jobs_to_start = lookout_take_jobs(daemon->lookout) || daemon->jobs_to_start;
+    if (lookout_take_notices(daemon->lookout)) {
         deliver_wake(daemon->deliver);
     }
 }
@@ -330,7 +330,7 @@ static int time_to_wait(struct daemon *daemon)
 {
     int64_t now_ms = clock_monotonic_ms();
     int64_t due_ms = next_due_ms(daemon, now_ms);
-    looks_write(daemon->looks, daemon->poller, due_ms);
+    lookout_write(daemon->lookout, daemon->poller, due_ms);
     return due_ms == INT64_MAX ? -1 : (int)CLAMP(due_ms - now_ms, 0, 24 * 3600 * 1000);
 }
 
@@ -390,7 +390,7 @@ static void release(struct daemon *daemon)
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
-    looks_free(daemon->looks);
+    lookout_free(daemon->lookout);
     g_clear_pointer(&daemon->pollfds, g_array_unref);
     fd_close(&daemon->wake_fd);
     fd_close(&daemon->lock);
@@ -417,8 +417,8 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
         release(&daemon);
         return EXIT_CODE_CONFIG;
     }
-    daemon.looks = looks_new(paths, daemon.store);
-    struct poller_callbacks callbacks = looks_callbacks(daemon.looks);
+    daemon.lookout = lookout_new(paths, daemon.store);
+    struct poller_callbacks callbacks = lookout_callbacks(daemon.lookout);
     daemon.pollfds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
     daemon.poller = poller_new(&callbacks);
     daemon.supervise = supervise_new(paths, daemon.store,

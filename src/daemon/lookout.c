@@ -1,11 +1,11 @@
-#include "daemon/looks.h"
+#include "daemon/lookout.h"
 
 #include "base/clock.h"
 #include "base/event.h"
 #include "daemon/look_status.h"
 #include "daemon/record.h"
 
-struct looks {
+struct lookout {
     const struct paths *paths;
     struct store *store;
     struct look_book *book;
@@ -13,33 +13,33 @@ struct looks {
     bool is_lost; /* the file can't be written, which has been told */
 };
 
-static void report_loss(struct looks *looks, const GError *error)
+static void report_loss(struct lookout *lookout, const GError *error)
 {
-    if (error && !looks->is_lost) {
+    if (error && !lookout->is_lost) {
         event_print(EVENT_WARNING, "look status lost", "err", error->message, NULL);
     }
-    looks->is_lost = error != NULL;
+    lookout->is_lost = error != NULL;
 }
 
 static void begun(const struct poll_look *look, void *data)
 {
-    struct looks *looks = data;
-    struct look_status *status = look_book_get(looks->book, look->repo->name);
+    struct lookout *lookout = data;
+    struct look_status *status = look_book_get(lookout->book, look->repo->name);
     if (status) {
         status->last_look_ms = look->begun_ms;
         status->next_look_ms = 0;
-        look_book_touch(looks->book, status);
+        look_book_touch(lookout->book, status);
     }
 }
 
 static bool seen(const struct poll_look *look, GHashTable *refs, bool *news, void *data,
                  GError **error)
 {
-    struct looks *looks = data;
+    struct lookout *lookout = data;
     bool told = false;
-    bool good = record_look(looks->paths, looks->store, look->repo, refs, clock_now_ms(),
-                            &looks->has_jobs, &told, error);
-    looks->has_notices = looks->has_notices || told;
+    bool good = record_look(lookout->paths, lookout->store, look->repo, refs, clock_now_ms(),
+                            &lookout->has_jobs, &told, error);
+    lookout->has_notices = lookout->has_notices || told;
     *news = *news || told;
     return good;
 }
@@ -56,11 +56,11 @@ static bool replace(char **text, const char *with)
     return true;
 }
 
-static void flush(struct looks *looks)
+static void flush(struct lookout *lookout)
 {
     g_autoptr(GError) error = NULL;
-    look_book_flush(looks->book, clock_monotonic_ms(), &error);
-    report_loss(looks, error);
+    look_book_flush(lookout->book, clock_monotonic_ms(), &error);
+    report_loss(lookout, error);
 }
 
 /* The same trouble again is no news: one line when it begins, one when it ends. */
@@ -84,8 +84,8 @@ static void announce_move(const struct poll_look *look, const struct poll_end *e
 
 static void ended(const struct poll_look *look, const struct poll_end *end, void *data)
 {
-    struct looks *looks = data;
-    struct look_status *status = look_book_get(looks->book, look->repo->name);
+    struct lookout *lookout = data;
+    struct look_status *status = look_book_get(lookout->book, look->repo->name);
     if (!status) {
         return;
     }
@@ -100,9 +100,9 @@ static void ended(const struct poll_look *look, const struct poll_end *end, void
     bool other_place = replace(&status->moved_to, end->moved_to);
     bool other_road = replace(&status->road, end->road);
     replace(&status->learned, end->learned);
-    look_book_touch(looks->book, status);
+    look_book_touch(lookout->book, status);
     if (other_result || other_place || other_road) {
-        flush(looks); /* who reads of it in the log finds it in the file */
+        flush(lookout); /* who reads of it in the log finds it in the file */
     }
     if (other_result) {
         announce_result(look, end);
@@ -113,9 +113,9 @@ static void ended(const struct poll_look *look, const struct poll_end *end, void
 }
 
 /* When a branch of the section last moved; 0 = not known. */
-static int64_t last_change_ms(const struct looks *looks, const char *repo)
+static int64_t last_change_ms(const struct lookout *lookout, const char *repo)
 {
-    g_autoptr(GPtrArray) branches = store_branches(looks->store, repo, NULL);
+    g_autoptr(GPtrArray) branches = store_branches(lookout->store, repo, NULL);
     int64_t last_ms = 0;
     for (unsigned i = 0; branches && i < branches->len; i++) {
         last_ms = MAX(last_ms, ((const struct branch *)g_ptr_array_index(branches, i))->seen_ms);
@@ -125,19 +125,19 @@ static int64_t last_change_ms(const struct looks *looks, const char *repo)
 
 static void recall(const struct repo_config *repo, struct poll_memory *memory, void *data)
 {
-    struct looks *looks = data;
-    const struct look_status *status = look_book_get(looks->book, repo->name);
+    struct lookout *lookout = data;
+    const struct look_status *status = look_book_get(lookout->book, repo->name);
     memory->learned = status ? status->learned : NULL;
     memory->changed_ms =
-        repo->poll_interval_ms == POLL_INTERVAL_AUTO ? last_change_ms(looks, repo->name) : 0;
+        repo->poll_interval_ms == POLL_INTERVAL_AUTO ? last_change_ms(lookout, repo->name) : 0;
 }
 
-struct poller_callbacks looks_callbacks(struct looks *looks)
+struct poller_callbacks lookout_callbacks(struct lookout *lookout)
 {
-    return (struct poller_callbacks){begun, seen, ended, recall, looks};
+    return (struct poller_callbacks){begun, seen, ended, recall, lookout};
 }
 
-void looks_set_config(struct looks *looks, const struct config *config)
+void lookout_set_config(struct lookout *lookout, const struct config *config)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (unsigned i = 0; i < config->repos->len; i++) {
@@ -146,51 +146,51 @@ void looks_set_config(struct looks *looks, const struct config *config)
     }
     g_ptr_array_add(names, NULL);
     g_autoptr(GError) error = NULL;
-    look_book_set_repos(looks->book, (const char *const *)names->pdata, &error);
-    report_loss(looks, error);
+    look_book_set_repos(lookout->book, (const char *const *)names->pdata, &error);
+    report_loss(lookout, error);
 }
 
-bool looks_take_jobs(struct looks *looks)
+bool lookout_take_jobs(struct lookout *lookout)
 {
-    bool has_jobs = looks->has_jobs;
-    looks->has_jobs = false;
+    bool has_jobs = lookout->has_jobs;
+    lookout->has_jobs = false;
     return has_jobs;
 }
 
-bool looks_take_notices(struct looks *looks)
+bool lookout_take_notices(struct lookout *lookout)
 {
-    bool has_notices = looks->has_notices;
-    looks->has_notices = false;
+    bool has_notices = lookout->has_notices;
+    lookout->has_notices = false;
     return has_notices;
 }
 
-void looks_write(struct looks *looks, const struct poller *poller, int64_t until_ms)
+void lookout_write(struct lookout *lookout, const struct poller *poller, int64_t until_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (!look_book_flush_due(looks->book, now_ms, until_ms)) {
+    if (!look_book_flush_due(lookout->book, now_ms, until_ms)) {
         return;
     }
     const struct look_summary summary = {poller_late_ms(poller, now_ms), clock_now_ms()};
-    look_book_set_summary(looks->book, &summary);
-    flush(looks);
+    look_book_set_summary(lookout->book, &summary);
+    flush(lookout);
 }
 
-struct looks *looks_new(const struct paths *paths, struct store *store)
+struct lookout *lookout_new(const struct paths *paths, struct store *store)
 {
-    struct looks *looks = g_new0(struct looks, 1);
+    struct lookout *lookout = g_new0(struct lookout, 1);
     g_autofree char *path = paths_look_status(paths);
     g_autoptr(GError) error = NULL;
-    looks->paths = paths;
-    looks->store = store;
-    looks->book = look_book_open(path, &error);
-    report_loss(looks, error);
-    return looks;
+    lookout->paths = paths;
+    lookout->store = store;
+    lookout->book = look_book_open(path, &error);
+    report_loss(lookout, error);
+    return lookout;
 }
 
-void looks_free(struct looks *looks)
+void lookout_free(struct lookout *lookout)
 {
-    if (looks) {
-        look_book_close(looks->book);
-        g_free(looks);
+    if (lookout) {
+        look_book_close(lookout->book);
+        g_free(lookout);
     }
 }
