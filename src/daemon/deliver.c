@@ -328,7 +328,7 @@ void deliver_run(struct deliver *deliver)
     for (unsigned i = 0; i < TARGET_KINDS; i++) {
         const struct channel *channel = &deliver->channels[i];
         if (channel->sending && now_ms >= channel->deadline_ms) {
-            net_client_abandon(deliver->net);
+            net_client_abandon(deliver->net, "did not answer in time");
         }
     }
     deliver->dirty = deliver->dirty || now_ms >= deliver->next_ms;

@@ -39,7 +39,7 @@ static void wait_for_answer(struct net_client *net, const struct asking *asking,
         struct pollfd *entries = (struct pollfd *)(void *)fds->data;
         int64_t left_ms = end_ms - clock_monotonic_ms();
         if (left_ms <= 0) {
-            net_client_abandon(net);
+            net_client_abandon(net, "did not answer in time");
         } else if (poll(entries, fds->len, (int)left_ms) > 0) {
             net_client_handle(net, entries, fds->len);
         }

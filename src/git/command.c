@@ -117,6 +117,14 @@ char **git_environment_plain(void)
     return environment_end(environment_begin());
 }
 
+char **git_environment_config(void)
+{
+    static const char *const names[] = {"XDG_CONFIG_HOME", NULL};
+    GPtrArray *environment = environment_begin();
+    pass_through(environment, names);
+    return environment_end(environment);
+}
+
 static char *ssh_command(const struct git_remote *remote)
 {
     GString *command =

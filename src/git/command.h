@@ -29,6 +29,8 @@ struct git_remote {
 
 /* NULL-terminated "K=V" vector; free with g_strfreev(). */
 char **git_environment_remote(const struct git_remote *remote, GError **error);
+/* For `git config`: what GIT_ENVIRONMENT_REMOTE lets count of the user's own configuration. */
+char **git_environment_config(void);
 char **git_environment_local(const char *index_file); /* NULL = none */
 
 struct git_limits {

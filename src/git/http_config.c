@@ -152,6 +152,18 @@ char *http_config_rewrite(const struct http_config *config, const char *url)
                            url + strlen(best->value));
 }
 
+bool http_config_hides_refs(const struct http_config *config)
+{
+    for (unsigned i = 0; i < config->entries->len; i++) {
+        const struct entry *entry = g_ptr_array_index(config->entries, i);
+        if (strcmp(entry->key, "transfer.hiderefs") == 0 ||
+            strcmp(entry->key, "uploadpack.hiderefs") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---------------------------------------------------------------------- which URL is meant */
 
 /* Where the host of "scheme://[user@]host[:port][/path]" begins, and its length; NULL when there is
@@ -215,6 +227,27 @@ static bool is_particular(const struct http_config *config, const char *url, con
 bool http_config_is_particular(const struct http_config *config, const char *url)
 {
     return is_particular(config, url, NULL);
+}
+
+/* What stands behind the authority, "/" at least. */
+static const char *find_path(const char *url)
+{
+    size_t length = 0;
+    const char *host = find_host(url, &length);
+    const char *path = host ? host + strcspn(host, "/?#") : url;
+    return *path ? path : "/";
+}
+
+char *http_config_match_key(const struct http_config *config, const char *url)
+{
+    for (unsigned i = 0; i < config->entries->len; i++) {
+        g_autofree char *pattern = NULL;
+        const char *name = http_variable(g_ptr_array_index(config->entries, i), &pattern);
+        if (name && pattern && may_be_meant(pattern, url) && strcmp(find_path(pattern), "/") != 0) {
+            return g_strdup(url);
+        }
+    }
+    return g_strndup(url, strlen(url) - strlen(find_path(url)));
 }
 
 /* -------------------------------------------------------------------------------- decision */

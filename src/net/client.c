@@ -188,10 +188,15 @@ static void lose(struct net_client *client, const char *why)
     client->setup.lost(text, client->setup.data);
 }
 
-void net_client_abandon(struct net_client *client)
+void net_client_set_arguments(struct net_client *client, const char *const *arguments)
+{
+    client->setup.arguments = arguments;
+}
+
+void net_client_abandon(struct net_client *client, const char *why)
 {
     if (client->child) {
-        lose(client, "did not answer in time");
+        lose(client, why);
     }
 }
 
@@ -242,9 +247,4 @@ void net_client_handle(struct net_client *client, const struct pollfd *fds, unsi
         fds[client->from_at].revents) {
         read_some(client);
     }
-}
-
-pid_t net_client_pid(const struct net_client *client)
-{
-    return client->child;
 }

@@ -49,10 +49,10 @@ bool net_client_send(struct net_client *client, const GByteArray *messages, GErr
 void net_client_add_fds(struct net_client *client, GArray *pollfds);
 void net_client_handle(struct net_client *client, const struct pollfd *fds, unsigned count);
 
-/* Ends a process that does not answer; what it was sent is lost. */
-void net_client_abandon(struct net_client *client);
+/* For the next start. */
+void net_client_set_arguments(struct net_client *client, const char *const *arguments);
 
-/* 0 = it does not run. */
-pid_t net_client_pid(const struct net_client *client);
+/* Ends the process if it runs; what it was sent is lost: "phantom_ci-net WHY". */
+void net_client_abandon(struct net_client *client, const char *why);
 
 #endif

@@ -146,7 +146,8 @@ static void take_loss(const char *why, void *data)
 
 void helper_give_up(struct helper *helper)
 {
-    net_client_abandon(helper->client);
+    net_client_abandon(helper->client, "did not answer in time");
+    take_loss("the helper program is gone", helper); /* whatever was still under way */
 }
 
 /* ---------------------------------------------------------------------------------- looks */
@@ -194,6 +195,14 @@ void helper_drop(struct helper *helper, void *owner)
     net_client_send(helper->client, helper->scratch, NULL);
     g_hash_table_remove(helper->by_owner, owner);
     g_hash_table_remove(helper->by_id, pending->id);
+}
+
+void helper_set_arguments(struct helper *helper, const char *const *arguments)
+{
+    net_client_set_arguments(helper->client, arguments);
+    net_client_abandon(helper->client, "is started anew with other settings");
+    helper->losses = 0;
+    helper->ready_ms = 0;
 }
 
 void helper_add_fds(struct helper *helper, GArray *pollfds)

@@ -36,6 +36,10 @@ struct helper_setup {
 struct helper *helper_new(const struct helper_setup *setup);
 void helper_free(struct helper *helper);
 
+/* For the next start; what is under way is lost when they are others than before: a process that
+ * runs is ended. Kept by the caller. */
+void helper_set_arguments(struct helper *helper, const char *const *arguments);
+
 /* When the next look may begin, monotonic; 0 = now. */
 int64_t helper_ready_ms(const struct helper *helper);
 

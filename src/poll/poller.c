@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "poll/git_looks.h"
+#include "poll/roads.h"
 #include "poll/schedule.h"
 #include "poll/tracked.h"
 
@@ -11,7 +11,14 @@ enum {
     /* A look that takes longer gives its place up, so that hung remotes starve nobody. */
     PATIENCE_MS = 5000,
     GIT_AT_MOST = 256,
+    NET_AT_ONCE = 256,
+    NET_AT_MOST = 2048,
+    SSH_AT_ONCE = 64,
+    SSH_AT_MOST = 512,
     AT_ONCE_IN_A_TURN = 256, /* then the loop sees to the rest of the world */
+    SETTLE_MS = 3,           /* git moves several files at once */
+    CHANGES_APART_MS = 25,   /* a repository that never rests is not looked at all the time */
+    REFRESH_MS = 10 * 1000,  /* git's configuration is asked for changes at most so often */
     STUCK_MS = 60 * 1000,    /* beyond look_timeout */
 };
 
@@ -22,10 +29,9 @@ struct poller {
     GHashTable *tracked; /* key -> struct tracked *; the keys are those of `remotes` */
     GHashTable *by_name; /* section -> struct tracked * */
     struct agenda *agenda;
-    struct git_looks *git;
+    struct roads *roads;     /* NULL after poller_stop() */
+    int64_t refreshed_ms;    /* git's configuration */
 };
-
-/* ------------------------------------------------------------------------ the end of a look */
 
 static void put(struct poller *poller, struct tracked *tracked, int64_t due_ms, int64_t now_ms)
 {
@@ -33,72 +39,126 @@ static void put(struct poller *poller, struct tracked *tracked, int64_t due_ms, 
     agenda_put(poller->agenda, &tracked->item, due_ms, slack_ms, now_ms);
 }
 
-static void end_look(struct poller *poller, struct tracked *tracked,
-                     const struct tracked_answer *answer)
+/* ------------------------------------------------------------------------ the end of a look */
+
+static void look_is_over(struct tracked *tracked, const struct look_answer *answer, void *data)
 {
+    struct poller *poller = data;
     int64_t now_ms = clock_monotonic_ms();
+    int64_t due_ms = MAX(answer->not_before_ms, tracked->item.due.at);
     agenda_end(poller->agenda, &tracked->item, now_ms);
-    int64_t due_ms = tracked_tell_ended(tracked, answer, &poller->callbacks, now_ms);
+    if (answer->end != LOOK_AGAIN) {
+        due_ms = tracked_tell_ended(tracked, answer, &poller->callbacks, now_ms);
+    }
+    if (answer->host_not_before_ms > now_ms) {
+        agenda_pause_host(poller->agenda, &tracked->item, answer->host_not_before_ms, now_ms);
+    }
     put(poller, tracked, due_ms, now_ms);
 }
 
-static void git_is_over(void *owner, GHashTable *refs, const GError *error, void *data)
+/* What was written a moment ago may be the first of several files. */
+static void files_changed(struct tracked *tracked, void *data)
 {
-    const struct tracked_answer answer = {.refs = refs, .error = error};
-    end_look(data, owner, &answer);
+    struct poller *poller = data;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t due_ms = MAX(now_ms + SETTLE_MS, tracked->item.begun_ms + CHANGES_APART_MS);
+    if (tracked->item.state == AGENDA_UNDER_WAY) {
+        tracked->again = true;
+    } else if (tracked->item.state == AGENDA_SCHEDULED && due_ms < tracked->item.due.at) {
+        agenda_put(poller->agenda, &tracked->item, due_ms, 0, now_ms);
+    }
 }
 
 /* ---------------------------------------------------------------------- the begin of a look */
 
-static void begin_look(struct poller *poller, struct tracked *tracked)
+static void decide_all_again(struct poller *poller)
 {
-    g_autoptr(GError) error = NULL;
-    tracked->begun_utc_ms = clock_now_ms();
-    if (git_looks_begin(poller->git, tracked, tracked->remote, &error)) {
-        tracked_tell_begun(tracked, &poller->callbacks);
-    } else {
-        git_is_over(tracked, NULL, error, poller);
+    GHashTableIter iterator;
+    void *value = NULL;
+    g_hash_table_iter_init(&iterator, poller->tracked);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        struct tracked *tracked = value;
+        road_decide(&tracked->road, tracked->remote);
     }
 }
 
-static void end_overdue(struct poller *poller, int64_t now_ms)
+/* Before looks that git's configuration has a say in. */
+static void refresh(struct poller *poller, int64_t now_ms)
 {
-    for (;;) {
-        struct agenda_item *item = agenda_oldest(poller->agenda, LANE_GIT);
-        if (!item || now_ms - item->begun_ms < poller->config->look_timeout_ms) {
-            return;
+    if (now_ms - poller->refreshed_ms >= REFRESH_MS) {
+        poller->refreshed_ms = now_ms;
+        if (roads_refresh(poller->roads)) {
+            decide_all_again(poller);
         }
-        git_looks_end(poller->git, item);
     }
+}
+
+static void begin_look(struct poller *poller, struct tracked *tracked, int64_t now_ms)
+{
+    refresh(poller, now_ms);
+    if (!tracked->road.is_planned) {
+        roads_plan(poller->roads, tracked);
+    }
+    enum agenda_lane lane = road_lane(&tracked->road, now_ms);
+    if (lane != tracked->item.lane) {
+        int64_t due_ms = tracked->item.due.at;
+        agenda_end(poller->agenda, &tracked->item, now_ms);
+        agenda_set_lane(poller->agenda, &tracked->item, lane, now_ms);
+        put(poller, tracked, due_ms, now_ms);
+        return;
+    }
+    tracked->begun_utc_ms = clock_now_ms();
+    if (lane != LANE_FILES) {
+        tracked_tell_begun(tracked, &poller->callbacks);
+    }
+    roads_begin(poller->roads, tracked, lane, poller->config->look_timeout_ms);
+}
+
+static int64_t overdue_ms(const struct poller *poller, enum agenda_lane lane)
+{
+    const struct agenda_item *oldest = agenda_oldest(poller->agenda, lane);
+    return oldest ? roads_overdue_ms(lane, oldest->begun_ms, poller->config->look_timeout_ms)
+                  : INT64_MAX;
 }
 
 void poller_run(struct poller *poller, int64_t now_ms)
 {
-    end_overdue(poller, now_ms);
+    for (unsigned lane = 0; lane < AGENDA_LANES; lane++) {
+        while (overdue_ms(poller, lane) <= now_ms) {
+            roads_end_overdue(poller->roads,
+                              (struct tracked *)agenda_oldest(poller->agenda, lane));
+        }
+    }
     for (unsigned i = 0; i < AT_ONCE_IN_A_TURN; i++) {
         struct agenda_item *item = agenda_next(poller->agenda, now_ms);
         if (!item) {
             return;
         }
-        begin_look(poller, (struct tracked *)item);
+        begin_look(poller, (struct tracked *)item, now_ms);
     }
 }
 
 int64_t poller_next_due_ms(const struct poller *poller, int64_t now_ms)
 {
-    const struct agenda_item *oldest = agenda_oldest(poller->agenda, LANE_GIT);
     int64_t due_ms = agenda_wake_ms(poller->agenda, now_ms);
-    return oldest ? MIN(due_ms, oldest->begun_ms + poller->config->look_timeout_ms) : due_ms;
+    for (unsigned lane = 0; lane < AGENDA_LANES; lane++) {
+        due_ms = MIN(due_ms, overdue_ms(poller, lane));
+    }
+    return due_ms;
 }
 
 void poller_add_fds(struct poller *poller, GArray *pollfds)
 {
-    git_looks_add_fds(poller->git, pollfds);
+    if (poller->roads) {
+        roads_add_fds(poller->roads, pollfds);
+    }
 }
 
 void poller_handle(struct poller *poller, const struct pollfd *fds, unsigned count)
 {
-    git_looks_handle(poller->git, fds, count);
+    if (poller->roads) {
+        roads_handle(poller->roads, fds, count);
+    }
 }
 
 /* ---------------------------------------------------------------------------- configuration */
@@ -106,7 +166,7 @@ void poller_handle(struct poller *poller, const struct pollfd *fds, unsigned cou
 static void drop_look(struct poller *poller, struct tracked *tracked, int64_t now_ms)
 {
     if (tracked->item.state == AGENDA_UNDER_WAY) {
-        git_looks_drop(poller->git, tracked);
+        roads_drop(poller->roads, tracked);
         agenda_end(poller->agenda, &tracked->item, now_ms);
     }
 }
@@ -114,6 +174,7 @@ static void drop_look(struct poller *poller, struct tracked *tracked, int64_t no
 static void forget(struct poller *poller, struct tracked *tracked, int64_t now_ms)
 {
     drop_look(poller, tracked, now_ms);
+    roads_forget_files(poller->roads, tracked);
     agenda_remove(poller->agenda, &tracked->item, now_ms);
     tracked_free(tracked);
 }
@@ -127,6 +188,9 @@ static void keep(struct poller *poller, struct tracked *tracked, const struct re
     tracked->remote = remote;
     tracked_forget_known(tracked);
     road_decide(&tracked->road, remote);
+    if (!same) {
+        roads_forget_files(poller->roads, tracked);
+    }
     if (tracked->item.state == AGENDA_UNDER_WAY && !same) {
         drop_look(poller, tracked, now_ms); /* it asks for too little */
         put(poller, tracked, now_ms, now_ms);
@@ -163,7 +227,8 @@ static void schedule_new(struct poller *poller, const GPtrArray *added, int64_t 
         struct newcomers *newcomers = newcomers_of(hosts, tracked);
         int64_t wait_ms = schedule_first(newcomers->position++, newcomers->count,
                                          tracked_interval_ms(tracked, now_ms));
-        agenda_add(poller->agenda, &tracked->item, tracked->road.host, LANE_GIT);
+        agenda_add(poller->agenda, &tracked->item, tracked->road.host,
+                   road_lane(&tracked->road, now_ms));
         put(poller, tracked, now_ms + wait_ms, now_ms);
     }
 }
@@ -180,7 +245,9 @@ static void set_limits(struct poller *poller, int64_t now_ms)
 {
     const struct config *config = poller->config;
     const struct agenda_limits limits = {
-        .lanes = {[LANE_GIT] = {config->max_looks, GIT_AT_MOST}},
+        .lanes = {[LANE_GIT] = {config->max_looks, GIT_AT_MOST},
+                  [LANE_NET] = {NET_AT_ONCE, NET_AT_MOST},
+                  [LANE_SSH] = {SSH_AT_ONCE, SSH_AT_MOST}},
         .patience_ms = PATIENCE_MS,
         .host_at_once = config->max_looks_per_host,
         .host_per_minute = config->looks_per_minute_per_host,
@@ -254,12 +321,13 @@ void poller_request(struct poller *poller, const char *repo)
 struct poller *poller_new(const struct poller_callbacks *callbacks)
 {
     struct poller *poller = g_new0(struct poller, 1);
-    const struct git_looks_events git_events = {git_is_over, poller};
+    const struct roads_events events = {look_is_over, files_changed, poller};
     poller->callbacks = *callbacks;
     poller->tracked = g_hash_table_new(g_str_hash, g_str_equal);
     poller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     poller->agenda = agenda_new();
-    poller->git = git_looks_new(&git_events);
+    poller->roads = roads_new(&events);
+    poller->refreshed_ms = INT64_MIN / 2;
     return poller;
 }
 
@@ -284,13 +352,13 @@ void poller_stop(struct poller *poller)
         g_hash_table_iter_remove(&iterator);
     }
     g_hash_table_remove_all(poller->by_name);
+    g_clear_pointer(&poller->roads, roads_free);
 }
 
 void poller_free(struct poller *poller)
 {
     if (poller) {
         poller_stop(poller);
-        git_looks_free(poller->git);
         agenda_free(poller->agenda);
         g_hash_table_unref(poller->by_name);
         g_hash_table_unref(poller->tracked);

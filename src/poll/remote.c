@@ -10,6 +10,7 @@ static void remote_free(void *data)
     g_free(remote->ssh_key_path);
     g_ptr_array_unref(remote->sections);
     g_strfreev(remote->wanted);
+    g_free(remote->wanted_lines);
     g_free(remote);
 }
 
@@ -85,6 +86,7 @@ GHashTable *remotes_from_config(const struct config *config)
     while (g_hash_table_iter_next(&iterator, NULL, &value)) {
         struct remote *remote = value;
         remote->wanted = union_of_wanted(remote->sections);
+        remote->wanted_lines = g_strjoinv("\n", remote->wanted);
     }
     return remotes;
 }

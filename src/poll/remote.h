@@ -16,6 +16,7 @@ struct remote {
     char *ssh_key_path;  /* or NULL */
     GPtrArray *sections; /* of const struct repo_config *, not owned, in the order of the file */
     char **wanted;       /* the refs that any section asks for, as git/refset.h has them */
+    char *wanted_lines;  /* the same, joined by newlines */
     int64_t interval_ms; /* the shortest of those of its sections that have one; INT64_MAX = none */
     bool is_automatic;   /* a section has poll_interval = "auto"; its bounds are: */
     int64_t least_ms, most_ms;

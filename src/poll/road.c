@@ -38,8 +38,9 @@ static enum agenda_lane lane_of(enum url_scheme scheme)
 void road_decide(struct road *road, const struct remote *remote)
 {
     struct url url;
+    git_plan_clear(&road->plan);
     g_clear_pointer(&road->host, g_free);
-    g_clear_pointer(&road->why_git, g_free);
+    road->is_planned = false;
     road->lane = LANE_GIT;
     if (!url_parse(remote->url, &url, NULL)) {
         return; /* git says what is wrong with it */
@@ -48,25 +49,40 @@ void road_decide(struct road *road, const struct remote *remote)
         road->host =
             g_strdup_printf("%s:%s", url.host, url.port ? url.port : default_port(url.scheme));
     }
-    if (!remote->by_git) {
-        road->lane = lane_of(url.scheme);
-    } else {
-        road->why_git = g_strdup("road = \"git\"");
-    }
+    road->lane = remote->by_git ? LANE_GIT : lane_of(url.scheme);
     url_clear(&url);
+}
+
+void road_plan(struct road *road, struct git_plan *plan)
+{
+    road->plan = *plan;
+    *plan = (struct git_plan){.url = NULL};
+    road->is_planned = true;
+    if (road->plan.why_git) {
+        road->lane = LANE_GIT;
+    }
 }
 
 void road_release(struct road *road)
 {
+    git_plan_clear(&road->plan);
     g_free(road->host);
     g_free(road->why_git);
-    g_free(road->detour);
     g_free(road->moved_to);
 }
 
 enum agenda_lane road_lane(const struct road *road, int64_t now_ms)
 {
-    return now_ms < road->git_until_ms ? LANE_GIT : road->lane;
+    bool by_git = road->detour != ROAD_DETOUR_NONE || now_ms < road->git_until_ms;
+    return by_git ? LANE_GIT : road->lane;
+}
+
+/* ------------------------------------------------------------------------------- learning */
+
+static void set_text(char **text, const char *with)
+{
+    g_free(*text);
+    *text = with && *with ? g_strdup(with) : NULL;
 }
 
 const char *road_learned(const struct road *road)
@@ -87,37 +103,69 @@ void road_remember(struct road *road, const char *learned, int64_t now_ms)
     }
 }
 
-void road_learn(struct road *road, enum net_road spoken, const char *location)
+void road_set_moved_to(struct road *road, const char *location)
+{
+    set_text(&road->moved_to, location);
+}
+
+void road_went_well(struct road *road, enum net_road spoken, const char *location)
 {
     if (spoken != NET_ROAD_UNKNOWN) {
         road->spoken = spoken;
     }
-    g_free(road->moved_to);
-    road->moved_to = *location ? g_strdup(location) : NULL;
     road->git_until_ms = 0;
-    g_clear_pointer(&road->detour, g_free);
+    road->losses = 0;
+    set_text(&road->why_git, NULL);
+    road_set_moved_to(road, location);
 }
 
-void road_use_git(struct road *road, int64_t until_ms, const char *why)
+void road_git_ended(struct road *road, bool good, int64_t now_ms)
 {
-    road->git_until_ms = MAX(road->git_until_ms, until_ms);
-    g_free(road->detour);
-    road->detour = g_strdup(why);
+    if (good && road->detour == ROAD_DETOUR_TRIAL) {
+        road->git_until_ms = now_ms + ROAD_GIT_FOR_MS;
+    }
+    road->detour = ROAD_DETOUR_NONE;
 }
+
+void road_use_git(struct road *road, enum road_detour detour, const char *why)
+{
+    road->detour = detour;
+    set_text(&road->why_git, why);
+}
+
+void road_use_git_for_a_day(struct road *road, const char *why, int64_t now_ms)
+{
+    road->git_until_ms = now_ms + ROAD_GIT_FOR_MS;
+    set_text(&road->why_git, why);
+}
+
+void road_lost_helper(struct road *road, const char *why, int64_t now_ms)
+{
+    road->losses++;
+    if (road->losses >= ROAD_LOSSES_MAX) {
+        road->losses = 0;
+        road_use_git_for_a_day(road, why, now_ms);
+    } else if (road->losses % ROAD_LOSSES_ONCE == 0) {
+        road_use_git(road, ROAD_DETOUR_ONCE, why);
+    }
+}
+
+/* ----------------------------------------------------------------------------- for people */
 
 static char *describe_git(const struct road *road)
 {
-    const char *why = road->detour ? road->detour : road->why_git;
+    const char *why = road->plan.why_git ? road->plan.why_git : road->why_git;
     return why ? g_strdup_printf("git ls-remote (%s)", why) : g_strdup("git ls-remote");
 }
 
 char *road_describe(const struct road *road)
 {
     static const char *const versions[] = {
-        [NET_ROAD_UNKNOWN] = "",     [NET_ROAD_V2] = " v2", [NET_ROAD_V2_SHA256] = " v2",
-        [NET_ROAD_V2_ASKED] = " v2", [NET_ROAD_V0] = " v0", [NET_ROAD_GIT] = "",
+        [NET_ROAD_UNKNOWN] = "",       [NET_ROAD_V2] = " v2",
+        [NET_ROAD_V2_SHA256] = " v2",  [NET_ROAD_V2_ASKED] = " v2",
+        [NET_ROAD_V0] = " v0",         [NET_ROAD_GIT] = "",
     };
-    if (road->detour || road->git_until_ms > 0) {
+    if (road->why_git || road->git_until_ms > 0) {
         return describe_git(road);
     }
     switch (road->lane) {

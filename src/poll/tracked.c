@@ -103,13 +103,13 @@ static int64_t next_due_ms(struct tracked *tracked, bool good, int64_t now_ms)
     return schedule_due(tracked->item.begun_ms, now_ms, wait_ms);
 }
 
-int64_t tracked_tell_ended(struct tracked *tracked, const struct tracked_answer *answer,
+int64_t tracked_tell_ended(struct tracked *tracked, const struct look_answer *answer,
                            const struct poller_callbacks *callbacks, int64_t now_ms)
 {
     unsigned count = tracked->remote->sections->len;
     g_autofree GError **errors = g_new0(GError *, count);
-    bool good = answer->same;
-    if (answer->refs && !good) {
+    bool good = answer->end == LOOK_SAME;
+    if (answer->end == LOOK_REFS) {
         good = tell_seen(tracked, answer->refs, callbacks, errors, now_ms);
     }
     int64_t due_ms = MAX(next_due_ms(tracked, good, now_ms), answer->not_before_ms);

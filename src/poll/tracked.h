@@ -18,17 +18,28 @@ struct tracked {
     char *known;          /* the digest of the refs that all sections have recorded; or NULL */
     int64_t changed_ms;   /* monotonic: when a look last had news; may lie before the start */
     int64_t begun_utc_ms; /* of the last look */
+    struct local_refs *files; /* what is known of its files; or NULL */
+    int64_t watch_from_ms;    /* monotonic: when to try to watch them again */
     unsigned failures;    /* in a row */
     bool seen_well;       /* at least one good look since the start */
     bool again;           /* asked for while a look was under way */
 };
 
+enum look_end {
+    LOOK_SAME,   /* nothing but what is known */
+    LOOK_REFS,   /* `refs`, as git/refset.h has them */
+    LOOK_FAILED, /* `error` */
+    LOOK_AGAIN,  /* it has to be made again, perhaps by another road */
+};
+
 /* What a look has come to. */
-struct tracked_answer {
-    bool same;        /* nothing but what is known */
-    GHashTable *refs; /* a good look's, unless `same`; NULL = it failed: */
+struct look_answer {
+    enum look_end end;
+    GHashTable *refs;
     const GError *error;
-    int64_t not_before_ms; /* monotonic: the server asked for a pause; 0 = it did not */
+    /* monotonic, of LOOK_FAILED and LOOK_AGAIN: no look at this remote before; 0 = no such time */
+    int64_t not_before_ms;
+    int64_t host_not_before_ms; /* the same for every remote of its host */
 };
 
 struct tracked *tracked_new(const struct remote *remote);
@@ -44,8 +55,9 @@ void tracked_recall(struct tracked *tracked, const struct poller_callbacks *call
 
 void tracked_tell_begun(struct tracked *tracked, const struct poller_callbacks *callbacks);
 
-/* Tells every section what the look has come to; returns when the next one is due. */
-int64_t tracked_tell_ended(struct tracked *tracked, const struct tracked_answer *answer,
+/* Tells every section what the look has come to (not LOOK_AGAIN); returns when the next one is due.
+ */
+int64_t tracked_tell_ended(struct tracked *tracked, const struct look_answer *answer,
                            const struct poller_callbacks *callbacks, int64_t now_ms);
 
 /* The time between its looks as things are now. */

@@ -25,6 +25,10 @@ static void use(const struct http_config *config, const struct http_config *matc
         }
     }
     http_config_is_particular(config, url);
+    g_autofree char *key = http_config_match_key(config, url);
+    if (!g_str_has_prefix(url, key)) {
+        abort();
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -128,6 +128,18 @@ static void particular__only_hosts_that_may_be_meant(void)
     }
 }
 
+static void match_key__settings_with_a_path__need_the_whole_url(void)
+{
+    struct http_config *config = parse("http.https://a.org/.sslverify\n1|"
+                                       "http.https://b.org/team.sslverify\n1|",
+                                       false);
+    g_autofree char *plain = http_config_match_key(config, "https://me@a.org:444/x/app.git");
+    g_autofree char *with_path = http_config_match_key(config, "https://b.org/x/app.git");
+    g_assert_cmpstr(plain, ==, "https://me@a.org:444");
+    g_assert_cmpstr(with_path, ==, "https://b.org/x/app.git");
+    http_config_free(config);
+}
+
 static void rewrite__longest_begin_wins(void)
 {
     struct http_config *config = parse("url.https://mirror/.insteadof\nhttps://example.org/|"
@@ -190,6 +202,7 @@ int main(int argc, char **argv)
     ADD(decide__what_git_alone_can_follow__names_it);
     ADD(decide__url_section__gits_own_matching_counts);
     ADD(particular__only_hosts_that_may_be_meant);
+    ADD(match_key__settings_with_a_path__need_the_whole_url);
     ADD(rewrite__longest_begin_wins);
     ADD(parse__origins__are_told_apart_from_entries);
     ADD(parse__what_git_does_not_print__is_refused);

@@ -1,0 +1,378 @@
+#include "poll/roads.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "git/refset.h"
+#include "git/url.h"
+#include "poll/files.h"
+#include "poll/git_looks.h"
+#include "poll/helper.h"
+
+enum {
+    BUSY_PAUSE_MS = 60 * 1000, /* when a server is asked too often, and does not say for how long */
+    HELPER_WAIT_MS = 1000,     /* for a helper's next start; rather than longer, git is asked */
+};
+
+struct roads {
+    struct roads_events events;
+    struct git_settings *settings;
+    struct files *files;
+    struct git_looks *git;
+    struct helper *helpers[AGENDA_LANES]; /* NULL for the lanes that have none */
+    char **net_arguments;
+};
+
+static void end(struct roads *roads, struct tracked *tracked, const struct look_answer *answer)
+{
+    roads->events.over(tracked, answer, roads->events.data);
+}
+
+static void end_again(struct roads *roads, struct tracked *tracked, int64_t not_before_ms)
+{
+    const struct look_answer answer = {.end = LOOK_AGAIN, .not_before_ms = not_before_ms};
+    end(roads, tracked, &answer);
+}
+
+static void end_failed(struct roads *roads, struct tracked *tracked, const GError *error)
+{
+    const struct look_answer answer = {.end = LOOK_FAILED, .error = error};
+    end(roads, tracked, &answer);
+}
+
+/* ------------------------------------------------------------------------------------- git */
+
+static void git_is_over(void *owner, GHashTable *refs, const GError *error, void *data)
+{
+    struct tracked *tracked = owner;
+    const struct look_answer answer = {
+        .end = refs ? LOOK_REFS : LOOK_FAILED, .refs = refs, .error = error};
+    road_git_ended(&tracked->road, refs != NULL, clock_monotonic_ms());
+    if (refs && tracked->files) {
+        files_git_answered(tracked);
+    }
+    end(data, tracked, &answer);
+}
+
+static void begin_git(struct roads *roads, struct tracked *tracked)
+{
+    g_autoptr(GError) error = NULL;
+    if (!git_looks_begin(roads->git, tracked, tracked->remote, &error)) {
+        git_is_over(tracked, NULL, error, roads);
+    }
+}
+
+/* ----------------------------------------------------------------------------------- files */
+
+static void look_at_files(struct roads *roads, struct tracked *tracked)
+{
+    g_autoptr(GHashTable) refs = NULL;
+    g_autoptr(GError) error = NULL;
+    struct look_answer answer = {.end = LOOK_AGAIN};
+    switch (files_look(roads->files, tracked, &refs, &error)) {
+    case LOCAL_REFS_SAME:
+        road_went_well(&tracked->road, NET_ROAD_UNKNOWN, "");
+        answer.end = LOOK_SAME;
+        break;
+    case LOCAL_REFS_READ:
+        road_went_well(&tracked->road, NET_ROAD_UNKNOWN, "");
+        answer.end = LOOK_REFS;
+        answer.refs = refs;
+        break;
+    case LOCAL_REFS_ASK_GIT:
+        road_use_git(&tracked->road, ROAD_DETOUR_ONCE, error->message);
+        break;
+    case LOCAL_REFS_FAILED:
+        answer.end = LOOK_FAILED;
+        answer.error = error;
+        break;
+    }
+    end(roads, tracked, &answer);
+}
+
+static void files_changed(struct tracked *tracked, void *data)
+{
+    struct roads *roads = data;
+    roads->events.changed(tracked, roads->events.data);
+}
+
+/* --------------------------------------------------------------------------------- helpers */
+
+static GError *failure_of(const struct tracked *tracked, const struct net_looked *looked)
+{
+    g_autofree char *url = url_for_display(tracked->remote->url);
+    enum error_code code = looked->outcome == NET_LOOK_TIMEOUT ? ERROR_LIMIT : ERROR_REMOTE;
+    return g_error_new(GIT_ERROR, (int)code, "%s: %s", url, looked->error);
+}
+
+static void helper_failed(struct roads *roads, struct tracked *tracked,
+                          const struct net_looked *looked)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t pause_ms = looked->retry_after_ms;
+    g_autoptr(GError) error = failure_of(tracked, looked);
+    struct look_answer answer = {.end = LOOK_FAILED, .error = error};
+    if (looked->outcome == NET_LOOK_BUSY) {
+        pause_ms = pause_ms >= 0 ? pause_ms : BUSY_PAUSE_MS;
+        answer.host_not_before_ms = now_ms + pause_ms;
+    }
+    answer.not_before_ms = pause_ms >= 0 ? now_ms + pause_ms : 0;
+    road_set_moved_to(&tracked->road, looked->location);
+    end(roads, tracked, &answer);
+}
+
+static void helper_answered(void *owner, const struct net_looked *looked, GHashTable *refs,
+                            void *data)
+{
+    struct tracked *tracked = owner;
+    struct look_answer answer = {.end = refs ? LOOK_REFS : LOOK_SAME, .refs = refs};
+    tracked->road.losses = 0;
+    switch (looked->outcome) {
+    case NET_LOOK_SAME:
+    case NET_LOOK_REFS:
+        road_went_well(&tracked->road, looked->road, looked->location);
+        end(data, tracked, &answer);
+        return;
+    case NET_LOOK_USE_GIT:
+        road_use_git_for_a_day(&tracked->road, looked->error, clock_monotonic_ms());
+        end_again(data, tracked, 0);
+        return;
+    case NET_LOOK_REFUSED:
+    case NET_LOOK_NONSENSE:
+        /* Git may know better; if not, its words are those that users know. */
+        road_use_git(&tracked->road, ROAD_DETOUR_TRIAL, looked->error);
+        end_again(data, tracked, 0);
+        return;
+    case NET_LOOK_LOGIN:
+    case NET_LOOK_ABSENT:
+    case NET_LOOK_MOVED:
+    case NET_LOOK_BUSY:
+    case NET_LOOK_UNREACHABLE:
+    case NET_LOOK_TIMEOUT:
+    case NET_LOOK_UNTRUSTED:
+    case NET_LOOK_FAILED:
+        break;
+    }
+    helper_failed(data, tracked, looked);
+}
+
+static void helper_lost(void *owner, const char *why, void *data)
+{
+    struct roads *roads = data;
+    struct tracked *tracked = owner;
+    road_lost_helper(&tracked->road, why, clock_monotonic_ms());
+    end_again(roads, tracked, helper_ready_ms(roads->helpers[tracked->item.lane]));
+}
+
+/* Through git for once, when the helper is not to be had so soon. */
+static bool helper_is_away(struct roads *roads, struct tracked *tracked, struct helper *helper)
+{
+    int64_t wait_ms = helper_ready_ms(helper) - clock_monotonic_ms();
+    if (wait_ms <= 0) {
+        return false;
+    }
+    if (wait_ms > HELPER_WAIT_MS) {
+        road_use_git(&tracked->road, ROAD_DETOUR_ONCE, "its helper program ends again and again");
+    }
+    end_again(roads, tracked, wait_ms > HELPER_WAIT_MS ? 0 : helper_ready_ms(helper));
+    return true;
+}
+
+static void begin_helper(struct roads *roads, struct tracked *tracked, struct helper *helper,
+                         int64_t timeout_ms)
+{
+    if (helper_is_away(roads, tracked, helper)) {
+        return;
+    }
+    const struct net_look look = {
+        .url = tracked->road.plan.url,
+        .wanted = tracked->remote->wanted_lines,
+        .known = tracked->known,
+        .options = tracked->road.plan.options,
+        .road = tracked->road.spoken,
+        .timeout_ms = MIN(timeout_ms, NET_TIMEOUT_MAX_MS),
+    };
+    g_autoptr(GError) error = NULL;
+    if (helper_begin(helper, tracked, &look, &error)) {
+        return;
+    }
+    if (error_has_code(error, ERROR_INVALID)) {
+        road_use_git(&tracked->road, ROAD_DETOUR_TRIAL, error->message);
+        end_again(roads, tracked, 0);
+    } else {
+        helper_lost(tracked, error->message, roads);
+    }
+}
+
+/* What a look over http needs of this process's environment: as git gets it. */
+static const char *const net_environment[] = {
+    "http_proxy",  "https_proxy", "HTTPS_PROXY",    "all_proxy",     "ALL_PROXY",
+    "no_proxy",    "NO_PROXY",    "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    NULL};
+
+static const char *const ssh_environment[] = {"PATH",   "HOME",          "USER", "LOGNAME",
+                                              "TMPDIR", "SSH_AUTH_SOCK", NULL};
+
+static struct helper *make_helper(struct roads *roads, enum agenda_lane lane)
+{
+    struct helper_setup setup = {
+        .program = lane == LANE_SSH ? "phantom_ci-ssh" : "phantom_ci-net",
+        .arguments = lane == LANE_SSH ? NULL : (const char *const *)roads->net_arguments,
+        .environment = lane == LANE_SSH ? ssh_environment : net_environment,
+        .answered = helper_answered,
+        .lost = helper_lost,
+        .data = roads,
+    };
+    return helper_new(&setup);
+}
+
+/* ------------------------------------------------------------------------------------ looks */
+
+/* What ssh is told of the section. */
+static void add_ssh_options(struct git_plan *plan, const struct remote *remote)
+{
+    if (remote->ssh_key_path) {
+        g_free(plan->options);
+        plan->options = g_strconcat("key=", remote->ssh_key_path, NULL);
+    }
+}
+
+void roads_plan(struct roads *roads, struct tracked *tracked)
+{
+    struct git_plan plan;
+    git_settings_plan(roads->settings, tracked->remote->url, &plan);
+    if (tracked->road.lane == LANE_SSH) {
+        add_ssh_options(&plan, tracked->remote);
+    }
+    road_plan(&tracked->road, &plan);
+}
+
+void roads_begin(struct roads *roads, struct tracked *tracked, enum agenda_lane lane,
+                 int64_t timeout_ms)
+{
+    switch (lane) {
+    case LANE_FILES:
+        look_at_files(roads, tracked);
+        return;
+    case LANE_NET:
+    case LANE_SSH:
+        begin_helper(roads, tracked, roads->helpers[lane], timeout_ms);
+        return;
+    case LANE_GIT:
+    case AGENDA_LANES:
+        break;
+    }
+    begin_git(roads, tracked);
+}
+
+void roads_drop(struct roads *roads, struct tracked *tracked)
+{
+    git_looks_drop(roads->git, tracked);
+    for (unsigned i = 0; i < AGENDA_LANES; i++) {
+        if (roads->helpers[i]) {
+            helper_drop(roads->helpers[i], tracked);
+        }
+    }
+}
+
+int64_t roads_overdue_ms(enum agenda_lane lane, int64_t begun_ms, int64_t timeout_ms)
+{
+    bool by_helper = lane == LANE_NET || lane == LANE_SSH;
+    return begun_ms + timeout_ms + (by_helper ? ROADS_HELPER_GRACE_MS : 0);
+}
+
+void roads_end_overdue(struct roads *roads, struct tracked *tracked)
+{
+    struct helper *helper = roads->helpers[tracked->item.lane];
+    if (helper) {
+        helper_give_up(helper);
+    } else {
+        git_looks_end(roads->git, tracked);
+    }
+}
+
+void roads_forget_files(struct roads *roads, struct tracked *tracked)
+{
+    files_forget(roads->files, tracked);
+}
+
+void roads_add_fds(struct roads *roads, GArray *pollfds)
+{
+    files_add_fds(roads->files, pollfds);
+    git_looks_add_fds(roads->git, pollfds);
+    for (unsigned i = 0; i < AGENDA_LANES; i++) {
+        if (roads->helpers[i]) {
+            helper_add_fds(roads->helpers[i], pollfds);
+        }
+    }
+}
+
+void roads_handle(struct roads *roads, const struct pollfd *fds, unsigned count)
+{
+    files_handle(roads->files, fds, count);
+    git_looks_handle(roads->git, fds, count);
+    for (unsigned i = 0; i < AGENDA_LANES; i++) {
+        if (roads->helpers[i]) {
+            helper_handle(roads->helpers[i], fds, count);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------- life cycle */
+
+/* Only what is named at its start can be read by phantom_ci-net. */
+static char **make_net_arguments(const struct git_settings *settings)
+{
+    GPtrArray *arguments = g_ptr_array_new();
+    g_ptr_array_add(arguments, g_strdup("--looks"));
+    for (const char *const *path = git_settings_authorities(settings); *path; path++) {
+        g_ptr_array_add(arguments, g_strdup("--readable"));
+        g_ptr_array_add(arguments, g_strdup(*path));
+    }
+    g_ptr_array_add(arguments, NULL);
+    return (char **)g_ptr_array_free(arguments, FALSE);
+}
+
+bool roads_refresh(struct roads *roads)
+{
+    if (!git_settings_refresh(roads->settings)) {
+        return false;
+    }
+    g_auto(GStrv) arguments = make_net_arguments(roads->settings);
+    if (!g_strv_equal((const char *const *)arguments, (const char *const *)roads->net_arguments)) {
+        helper_set_arguments(roads->helpers[LANE_NET], (const char *const *)arguments);
+        g_strfreev(roads->net_arguments);
+        roads->net_arguments = g_steal_pointer(&arguments);
+    }
+    return true;
+}
+
+struct roads *roads_new(const struct roads_events *events)
+{
+    struct roads *roads = g_new0(struct roads, 1);
+    const struct git_looks_events git_events = {git_is_over, roads};
+    const struct files_events files_events = {files_changed, roads};
+    roads->events = *events;
+    roads->settings = git_settings_new();
+    roads->files = files_new(&files_events);
+    roads->git = git_looks_new(&git_events);
+    roads->net_arguments = make_net_arguments(roads->settings);
+    roads->helpers[LANE_NET] = make_helper(roads, LANE_NET);
+    roads->helpers[LANE_SSH] = make_helper(roads, LANE_SSH);
+    return roads;
+}
+
+void roads_free(struct roads *roads)
+{
+    if (roads) {
+        for (unsigned i = 0; i < AGENDA_LANES; i++) {
+            helper_free(roads->helpers[i]);
+        }
+        git_looks_free(roads->git);
+        files_free(roads->files);
+        git_settings_free(roads->settings);
+        g_strfreev(roads->net_arguments);
+        g_free(roads);
+    }
+}
