@@ -197,8 +197,8 @@ static void plan_http(struct git_settings *settings, struct git_plan *plan)
         plan->why_git = g_strdup("git config --get-urlmatch gave no answer");
         return;
     }
-    plan->options = http_config_decide(settings->config, matched, plan->url, g_getenv("HOME"),
-                                       &why_git);
+    plan->options =
+        http_config_decide(settings->config, matched, plan->url, g_getenv("HOME"), &why_git);
     plan->why_git = g_strdup(why_git);
 }
 

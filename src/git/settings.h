@@ -2,8 +2,8 @@
  * The user's git configuration for looks that git itself does not make: asked from git once, and
  * again when a file that it came from has changed.
  *
- * 1. git_settings_new() asks nothing. 2. git_settings_refresh() now and then. 3. git_settings_plan()
- * for each address. 4. git_settings_free().
+ * 1. git_settings_new() asks nothing. 2. git_settings_refresh() now and then. 3.
+ * git_settings_plan() for each address. 4. git_settings_free().
  */
 #ifndef PHANTOM_CI_GIT_SETTINGS_H
 #define PHANTOM_CI_GIT_SETTINGS_H

@@ -70,8 +70,8 @@ enum local_refs_result files_look(struct files *files, struct tracked *tracked, 
                                   GError **error)
 {
     if (!tracked->files) {
-        tracked->files = local_refs_new(tracked->road.plan.url,
-                                        (const char *const *)tracked->remote->wanted);
+        tracked->files =
+            local_refs_new(tracked->road.plan.url, (const char *const *)tracked->remote->wanted);
     }
     if (!tracked->known) {
         local_refs_forget(tracked->files);

@@ -29,8 +29,8 @@ struct poller {
     GHashTable *tracked; /* key -> struct tracked *; the keys are those of `remotes` */
     GHashTable *by_name; /* section -> struct tracked * */
     struct agenda *agenda;
-    struct roads *roads;     /* NULL after poller_stop() */
-    int64_t refreshed_ms;    /* git's configuration */
+    struct roads *roads;  /* NULL after poller_stop() */
+    int64_t refreshed_ms; /* git's configuration */
 };
 
 static void put(struct poller *poller, struct tracked *tracked, int64_t due_ms, int64_t now_ms)
@@ -125,8 +125,7 @@ void poller_run(struct poller *poller, int64_t now_ms)
 {
     for (unsigned lane = 0; lane < AGENDA_LANES; lane++) {
         while (overdue_ms(poller, lane) <= now_ms) {
-            roads_end_overdue(poller->roads,
-                              (struct tracked *)agenda_oldest(poller->agenda, lane));
+            roads_end_overdue(poller->roads, (struct tracked *)agenda_oldest(poller->agenda, lane));
         }
     }
     for (unsigned i = 0; i < AT_ONCE_IN_A_TURN; i++) {

@@ -161,9 +161,8 @@ static char *describe_git(const struct road *road)
 char *road_describe(const struct road *road)
 {
     static const char *const versions[] = {
-        [NET_ROAD_UNKNOWN] = "",       [NET_ROAD_V2] = " v2",
-        [NET_ROAD_V2_SHA256] = " v2",  [NET_ROAD_V2_ASKED] = " v2",
-        [NET_ROAD_V0] = " v0",         [NET_ROAD_GIT] = "",
+        [NET_ROAD_UNKNOWN] = "",     [NET_ROAD_V2] = " v2", [NET_ROAD_V2_SHA256] = " v2",
+        [NET_ROAD_V2_ASKED] = " v2", [NET_ROAD_V0] = " v0", [NET_ROAD_GIT] = "",
     };
     if (road->why_git || road->git_until_ms > 0) {
         return describe_git(road);

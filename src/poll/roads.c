@@ -35,12 +35,6 @@ static void end_again(struct roads *roads, struct tracked *tracked, int64_t not_
     end(roads, tracked, &answer);
 }
 
-static void end_failed(struct roads *roads, struct tracked *tracked, const GError *error)
-{
-    const struct look_answer answer = {.end = LOOK_FAILED, .error = error};
-    end(roads, tracked, &answer);
-}
-
 /* ------------------------------------------------------------------------------------- git */
 
 static void git_is_over(void *owner, GHashTable *refs, const GError *error, void *data)
@@ -207,9 +201,8 @@ static void begin_helper(struct roads *roads, struct tracked *tracked, struct he
 
 /* What a look over http needs of this process's environment: as git gets it. */
 static const char *const net_environment[] = {
-    "http_proxy",  "https_proxy", "HTTPS_PROXY",    "all_proxy",     "ALL_PROXY",
-    "no_proxy",    "NO_PROXY",    "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    NULL};
+    "http_proxy", "https_proxy",    "HTTPS_PROXY",   "all_proxy",    "ALL_PROXY", "no_proxy",
+    "NO_PROXY",   "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", NULL};
 
 static const char *const ssh_environment[] = {"PATH",   "HOME",          "USER", "LOGNAME",
                                               "TMPDIR", "SSH_AUTH_SOCK", NULL};

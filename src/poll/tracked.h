@@ -15,14 +15,14 @@ struct tracked {
     struct agenda_item item;     /* the first member: an item of the agenda is its remote */
     const struct remote *remote; /* of the configuration in force */
     struct road road;
-    char *known;          /* the digest of the refs that all sections have recorded; or NULL */
-    int64_t changed_ms;   /* monotonic: when a look last had news; may lie before the start */
-    int64_t begun_utc_ms; /* of the last look */
+    char *known;              /* the digest of the refs that all sections have recorded; or NULL */
+    int64_t changed_ms;       /* monotonic: when a look last had news; may lie before the start */
+    int64_t begun_utc_ms;     /* of the last look */
     struct local_refs *files; /* what is known of its files; or NULL */
     int64_t watch_from_ms;    /* monotonic: when to try to watch them again */
-    unsigned failures;    /* in a row */
-    bool seen_well;       /* at least one good look since the start */
-    bool again;           /* asked for while a look was under way */
+    unsigned failures;        /* in a row */
+    bool seen_well;           /* at least one good look since the start */
+    bool again;               /* asked for while a look was under way */
 };
 
 enum look_end {

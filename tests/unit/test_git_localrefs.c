@@ -227,8 +227,7 @@ static void test_left_to_git(void)
         false);
     assert_left_to_git("true", tags, true);
     /* a file without a word on what is peeled */
-    assert_left_to_git("git pack-refs --all; sed -i -e 1d -e '/^^/d' .git/packed-refs",
-                       tags, true);
+    assert_left_to_git("git pack-refs --all; sed -i -e 1d -e '/^^/d' .git/packed-refs", tags, true);
 }
 
 static void test_peeled_tags(void)
