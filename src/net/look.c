@@ -82,7 +82,8 @@ static void give_handle_back(struct look *look)
         curl_easy_setopt(look->handle, CURLOPT_POSTFIELDS, NULL);
         curl_easy_setopt(look->handle, CURLOPT_USERNAME, NULL);
         curl_easy_setopt(look->handle, CURLOPT_PASSWORD, NULL);
-        look_setup_give(look->shared->setups, look->setup, look->handle);
+        bool is_clean = look->login == 0 || look_logins_have(look->shared->logins, look->login);
+        look_setup_give(look->shared->setups, look->setup, look->handle, is_clean);
         look->handle = NULL;
     }
 }
@@ -258,6 +259,14 @@ static bool set_login(struct look *look, CURLcode *code)
            setting_text(look->handle, CURLOPT_PASSWORD, login ? login->password : NULL, code);
 }
 
+/* No connection is kept for a host that is rarely looked at, once nothing more will be asked. */
+static bool is_last(const struct look *look)
+{
+    return look->ticket.is_rare &&
+           (look->was_told || look->request.road == NET_ROAD_V2 ||
+            look->request.road == NET_ROAD_V2_SHA256 || look->request.road == NET_ROAD_V0);
+}
+
 static bool set_up(struct look *look, CURLcode *code)
 {
     CURL *handle = look->handle;
@@ -267,7 +276,7 @@ static bool set_up(struct look *look, CURLcode *code)
     return setting_text(handle, CURLOPT_URL, address, code) &&
            setting_pointer(handle, CURLOPT_HTTPHEADER, headers, code) && set_question(look, code) &&
            set_login(look, code) &&
-           setting_long(handle, CURLOPT_FORBID_REUSE, look->ticket.is_rare, code) &&
+           setting_long(handle, CURLOPT_FORBID_REUSE, is_last(look), code) &&
            setting_owner(handle, take_header, take_body, look, look->detail, code);
 }
 

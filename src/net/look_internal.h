@@ -9,6 +9,8 @@
 /* Object formats, as bits of what was tried. */
 enum { LOOK_SHA1 = 1, LOOK_SHA256 = 2 };
 
+enum { LOOK_RENEWALS_MAX = 2 };
+
 struct look {
     struct net_look request;
     char **wanted;
@@ -35,6 +37,7 @@ struct look {
     GByteArray *body;
     uint64_t login; /* the number of the one that was sent; 0 = none */
     bool login_was_renewed;
+    unsigned renewals; /* questions that were asked again, for the connection was dead */
     struct look_head head;
     bool head_is_too_long;
     long status; /* of the final answer; 0 before its head is complete */

@@ -106,14 +106,29 @@ const struct look_login *look_logins_find(const struct look_logins *logins,
     return best ? &best->login : NULL;
 }
 
-bool look_logins_forget(struct look_logins *logins, uint64_t number)
+static bool find_number(const struct look_logins *logins, uint64_t number, guint *index)
 {
-    for (guint i = 0; i < logins->entries->len; i++) {
-        const struct entry *entry = g_ptr_array_index(logins->entries, i);
+    for (*index = 0; *index < logins->entries->len; ++*index) {
+        const struct entry *entry = g_ptr_array_index(logins->entries, *index);
         if (entry->login.number == number) {
-            g_ptr_array_remove_index(logins->entries, i);
             return true;
         }
     }
     return false;
+}
+
+bool look_logins_have(const struct look_logins *logins, uint64_t number)
+{
+    guint index;
+    return find_number(logins, number, &index);
+}
+
+bool look_logins_forget(struct look_logins *logins, uint64_t number)
+{
+    guint index;
+    bool found = find_number(logins, number, &index);
+    if (found) {
+        g_ptr_array_remove_index(logins->entries, index);
+    }
+    return found;
 }

@@ -34,6 +34,8 @@ bool look_logins_set(struct look_logins *logins, const struct net_login *login, 
 const struct look_login *look_logins_find(const struct look_logins *logins,
                                           const struct look_place *place);
 
+bool look_logins_have(const struct look_logins *logins, uint64_t number);
+
 /* False: it was gone already. */
 bool look_logins_forget(struct look_logins *logins, uint64_t number);
 

@@ -232,9 +232,10 @@ CURL *look_setup_take(struct look_setups *setups, struct look_setup *setup, CURL
     return NULL;
 }
 
-void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle)
+void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle,
+                     bool is_clean)
 {
-    if (setups->handles >= LOOK_HANDLES_KEPT) {
+    if (!is_clean || setups->handles >= LOOK_HANDLES_KEPT) {
         curl_easy_cleanup(handle);
         return;
     }

@@ -45,6 +45,8 @@ struct curl_slist *look_setup_headers(const struct look_setup *setup, enum look_
 /* Everything is set but the address, the question, the login and the owner. NULL with *code when
  * libcurl can't. */
 CURL *look_setup_take(struct look_setups *setups, struct look_setup *setup, CURLcode *code);
-void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle);
+/* `is_clean`: it may be kept; else it is freed, for what it sent last is still in it. */
+void look_setup_give(struct look_setups *setups, struct look_setup *setup, CURL *handle,
+                     bool is_clean);
 
 #endif

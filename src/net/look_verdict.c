@@ -326,6 +326,19 @@ static const char *hint_of(CURLcode code)
     return NULL;
 }
 
+/* A kept connection that the server closed in the very moment, or, of HTTP/2, whose number of
+ * requests was used up. libcurl deals with that itself, but counts how often over the whole life of
+ * a handle and gives up at each fifth time (lib/transfer.c, Curl_retry_request()). */
+static bool died_under_us(const struct look *look, CURLcode code)
+{
+    long connects = 0;
+    bool is_break = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+                    code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
+    return is_break && look->head.bytes == 0 && look->renewals < LOOK_RENEWALS_MAX &&
+           curl_easy_getinfo(look->handle, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
+           connects == 0;
+}
+
 void look_answer_failure(struct look *look, CURLcode code)
 {
     const char *hint = hint_of(code);
@@ -367,6 +380,10 @@ enum look_next look_judge(struct look *look, CURLcode code)
     }
     if (code == CURLE_OK || look->stopped) {
         return look->status == 200 ? judge_answer(look) : judge_status(look);
+    }
+    if (died_under_us(look, code)) {
+        look->renewals++;
+        return LOOK_NEXT_ASK;
     }
     look_answer_failure(look, code);
     return LOOK_NEXT_ANSWER;

@@ -39,9 +39,10 @@ struct looks {
 
 /* ---------------------------------------------------------------------------------------- life */
 
-void looks_prepare(void)
+int looks_prepare(void)
 {
     struct rlimit limit;
+    struct stat status;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_WANTED) {
         limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)DESCRIPTORS_WANTED);
         setrlimit(RLIMIT_NOFILE, &limit); /* if not, there are fewer looks at once */
@@ -50,6 +51,8 @@ void looks_prepare(void)
     /* Threads of the resolver would each keep a heap of their own. */
     mallopt(M_ARENA_MAX, 1);
 #endif
+    bool is_pipe = fstat(NET_LOGIN_FD, &status) == 0 && S_ISFIFO(status.st_mode);
+    return is_pipe && fd_set_nonblocking(NET_LOGIN_FD, true, NULL) ? NET_LOGIN_FD : -1;
 }
 
 /* One is for a connection, and as many for what is opened to make it. */
@@ -63,14 +66,7 @@ static unsigned at_once(void)
     return (unsigned)MIN(left / 3, (rlim_t)LOOKS_AT_ONCE);
 }
 
-static int find_login_fd(void)
-{
-    struct stat status;
-    bool is_pipe = fstat(NET_LOGIN_FD, &status) == 0 && S_ISFIFO(status.st_mode);
-    return is_pipe && fd_set_nonblocking(NET_LOGIN_FD, true, NULL) ? NET_LOGIN_FD : -1;
-}
-
-struct looks *looks_new(GByteArray *output, GError **error)
+struct looks *looks_new(GByteArray *output, int login_fd, GError **error)
 {
     struct wire *wire = wire_new(error);
     if (!wire) {
@@ -79,7 +75,7 @@ struct looks *looks_new(GByteArray *output, GError **error)
     struct looks *looks = g_new0(struct looks, 1);
     looks->output = output;
     looks->wire = wire;
-    looks->login_fd = find_login_fd();
+    looks->login_fd = login_fd;
     looks->queue = look_queue_new(at_once());
     looks->shared.setups = look_setups_new();
     looks->shared.logins = look_logins_new();
@@ -196,7 +192,7 @@ static void end_late(struct looks *looks)
     if (!looks->all.head || now_ms < looks->sweep_ms) {
         return;
     }
-    looks->sweep_ms = G_MAXINT64;
+    looks->sweep_ms = now_ms + LOOK_LOW_SPEED_MS;
     GList *next;
     for (GList *link = looks->all.head; link; link = next) {
         next = link->next;
@@ -218,9 +214,10 @@ static void add(struct looks *looks, struct net_look *request)
         refuse(looks, request->id, error->message);
         return;
     }
-    int64_t next_ms = looks->all.head ? looks->sweep_ms : G_MAXINT64;
-    look_is_late(look, now_ms, &next_ms);
-    looks->sweep_ms = next_ms;
+    if (!looks->all.head) {
+        looks->sweep_ms = now_ms + LOOK_LOW_SPEED_MS;
+    }
+    look_is_late(look, now_ms, &looks->sweep_ms);
     g_queue_push_tail_link(&looks->all, look_link(look));
     looks->bytes += look_size_bytes(look);
     look_queue_push(looks->queue, look_ticket(look), look_origin(look), look_at_once(look), now_ms);

@@ -31,11 +31,12 @@ struct looks;
 
 extern const struct session_role looks_role;
 
-/* Before the confinement: limits of the process. */
-void looks_prepare(void);
+/* Before the confinement, and before any other descriptor is opened: limits of the process. Says
+ * where logins come from: NET_LOGIN_FD if that is a pipe, else -1. */
+int looks_prepare(void);
 
 /* Answers are appended to `output`. */
-struct looks *looks_new(GByteArray *output, GError **error);
+struct looks *looks_new(GByteArray *output, int login_fd, GError **error);
 void looks_free(struct looks *looks);
 
 #endif

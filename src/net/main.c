@@ -164,10 +164,10 @@ static int serve_messages(const struct options *options, GError **error)
     return code;
 }
 
-static int serve_looks(const struct options *options, GError **error)
+static int serve_looks(const struct options *options, int login_fd, GError **error)
 {
     struct session *session = session_new(LOOKS_INPUT_MAX_BYTES);
-    struct looks *looks = looks_new(session_output(session), error);
+    struct looks *looks = looks_new(session_output(session), login_fd, error);
     int code = serve(session, &looks_role, looks, options->idle_ms, error);
     looks_free(looks);
     session_free(session);
@@ -176,16 +176,14 @@ static int serve_looks(const struct options *options, GError **error)
 
 static int run(const struct options *options, GError **error)
 {
-    if (options->looks) {
-        looks_prepare();
-    }
+    int login_fd = options->looks ? looks_prepare() : -1;
     if (!library_init(error) || (!options->unconfined && !confine(options, error))) {
         return error_exit_code(*error);
     }
     if (options->attempt) {
         return attempt(options->attempt, options->attempt_path);
     }
-    return options->looks ? serve_looks(options, error) : serve_messages(options, error);
+    return options->looks ? serve_looks(options, login_fd, error) : serve_messages(options, error);
 }
 
 /* libcurl reads host names beyond ASCII as the locale says, whatever the service's environment: in
