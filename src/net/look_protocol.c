@@ -15,12 +15,19 @@ static const char *const road_names[] = {
 };
 
 static const char *const outcome_names[] = {
-    [NET_LOOK_SAME] = "same",       [NET_LOOK_REFS] = "refs",
-    [NET_LOOK_USE_GIT] = "use-git", [NET_LOOK_LOGIN] = "login",
-    [NET_LOOK_ABSENT] = "absent",   [NET_LOOK_MOVED] = "moved",
-    [NET_LOOK_BUSY] = "busy",       [NET_LOOK_UNREACHABLE] = "unreachable",
-    [NET_LOOK_TIMEOUT] = "timeout", [NET_LOOK_UNTRUSTED] = "untrusted",
-    [NET_LOOK_FAILED] = "failed",   [NET_LOOK_NONSENSE] = "nonsense",
+    [NET_LOOK_SAME] = "same",
+    [NET_LOOK_REFS] = "refs",
+    [NET_LOOK_USE_GIT] = "use-git",
+    [NET_LOOK_LOGIN] = "login",
+    [NET_LOOK_LOGIN_REFUSED] = "login-refused",
+    [NET_LOOK_ABSENT] = "absent",
+    [NET_LOOK_MOVED] = "moved",
+    [NET_LOOK_BUSY] = "busy",
+    [NET_LOOK_UNREACHABLE] = "unreachable",
+    [NET_LOOK_TIMEOUT] = "timeout",
+    [NET_LOOK_UNTRUSTED] = "untrusted",
+    [NET_LOOK_FAILED] = "failed",
+    [NET_LOOK_NONSENSE] = "nonsense",
     [NET_LOOK_REFUSED] = "refused",
 };
 
@@ -248,7 +255,7 @@ static bool is_good(enum net_look_outcome outcome)
     return outcome == NET_LOOK_SAME || outcome == NET_LOOK_REFS;
 }
 
-/* "" or where a repository is, to be told to people. */
+/* "" or where a redirect leads, to be told to people. */
 static bool location_is_valid(const char *location)
 {
     struct url url;
@@ -258,7 +265,7 @@ static bool location_is_valid(const char *location)
     if (!url_parse(location, &url, NULL)) {
         return false;
     }
-    bool good = !url.user && url.scheme != URL_FILE;
+    bool good = !url.user && (url.scheme == URL_HTTPS || url.scheme == URL_HTTP);
     url_clear(&url);
     return good;
 }

@@ -194,8 +194,7 @@ static enum verdict turn(struct session *session, GError **error)
                               idle_left_ms(session), answers_wait(session), error)) {
         return FAIL;
     }
-    if (fds[0].revents & (POLLERR | POLLNVAL) ||
-        (fds[0].revents & POLLOUT && !write_output(session))) {
+    if (fds[0].revents & (POLLERR | POLLNVAL)) {
         return END; /* nobody reads the answers */
     }
     if (fds[1].revents && !read_input(session, error)) {
@@ -203,6 +202,9 @@ static enum verdict turn(struct session *session, GError **error)
     }
     if (!take_messages(session, error)) {
         return FAIL;
+    }
+    if (session->output->len > 0 && can_write() && !write_output(session)) {
+        return END;
     }
     if (is_idle(session) && session->input_ended) {
         if (session->input_end > session->input_begin) {
