@@ -97,7 +97,11 @@ static GError *failure_of(const struct tracked *tracked, const struct net_looked
 {
     g_autofree char *url = url_for_display(tracked->remote->url);
     enum error_code code = looked->outcome == NET_LOOK_TIMEOUT ? ERROR_LIMIT : ERROR_REMOTE;
-    return g_error_new(GIT_ERROR, (int)code, "%s: %s", url, looked->error);
+    /* "https://host answered ..." is told of the whole address. */
+    size_t origin = strcspn(looked->error, " ");
+    bool names_host = origin > 0 && strncmp(looked->error, url, origin) == 0;
+    return g_error_new(GIT_ERROR, (int)code, "%s%s%s", url, names_host ? "" : ": ",
+                       looked->error + (names_host ? origin : 0));
 }
 
 static void helper_failed(struct roads *roads, struct tracked *tracked,
@@ -132,13 +136,14 @@ static void helper_answered(void *owner, const struct net_looked *looked, GHashT
         road_use_git_for_a_day(&tracked->road, looked->error, clock_monotonic_ms());
         end_again(data, tracked, 0);
         return;
+    case NET_LOOK_LOGIN:
+    case NET_LOOK_LOGIN_REFUSED:
     case NET_LOOK_REFUSED:
     case NET_LOOK_NONSENSE:
         /* Git may know better; if not, its words are those that users know. */
         road_use_git(&tracked->road, ROAD_DETOUR_TRIAL, looked->error);
         end_again(data, tracked, 0);
         return;
-    case NET_LOOK_LOGIN:
     case NET_LOOK_ABSENT:
     case NET_LOOK_MOVED:
     case NET_LOOK_BUSY:
