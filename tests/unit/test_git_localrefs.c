@@ -95,6 +95,40 @@ static void test_nearer(void)
     fixture_clear(&fixture);
 }
 
+static void assert_gone(struct fixture *fixture, const char *place, const char *const *names)
+{
+    struct observer observer;
+    g_autofree char *url = path_in(fixture->root, place);
+    observer_init(&observer, url, names);
+    assert_result(&observer, LOCAL_REFS_READ);
+    settle(&observer);
+    g_free(sh(fixture->root, "mv %s gone", place));
+    assert_result(&observer, LOCAL_REFS_FAILED);
+    assert_result(&observer, LOCAL_REFS_FAILED);
+    g_free(sh(fixture->root, "mv gone %s", place));
+    assert_result(&observer, LOCAL_REFS_READ);
+    observer_clear(&observer);
+}
+
+/* Also one of which nothing was read. */
+static void test_gone(void)
+{
+    static const char *const none[] = {"refs/heads/none", NULL};
+    struct fixture fixture;
+    fixture_init(&fixture);
+    g_free(commit(&fixture, "echo 1 >a"));
+    g_free(sh(fixture.root, "git init -q --bare empty.git; git clone -q --bare source packed.git;"
+                            "git -C source worktree add -q ../tree -b other"));
+    assert_gone(&fixture, "tree", main_only);
+    assert_gone(&fixture, "source", main_only);
+    assert_gone(&fixture, "source", none);
+    assert_gone(&fixture, "empty.git", none);
+    assert_gone(&fixture, "empty.git", all_branches);
+    assert_gone(&fixture, "packed.git", main_only);
+    assert_gone(&fixture, "packed.git", none);
+    fixture_clear(&fixture);
+}
+
 /* A worktree's own refs are not its branches; they are in the common directory. */
 static void test_worktree(void)
 {
