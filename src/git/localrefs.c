@@ -47,6 +47,7 @@ struct local_refs {
     bool has_accepted;           /* if of any */
     bool asked_for_owner;
     enum state state;
+    bool is_anchored; /* what was read would not be there if the repository were gone */
     char digest[REFSET_DIGEST_LENGTH + 1];
     unsigned looks;
     int64_t settle_ms;
@@ -299,12 +300,20 @@ static GHashTable *read_all(struct local_refs *local, GError **error)
 
 /* ---------------------------------------------------------------------------------------- looks */
 
+/* Where the repository is and what it is configured to show hardly ever changes. Now and then is
+ * enough for that, unless nothing else would show that the repository is gone. */
+static bool repository_stands(const struct local_refs *local)
+{
+    bool in_turn = local->looks % LOCAL_REFS_CONFIGURATION_EVERY == 0;
+    return (local->state == READ && local->is_anchored && !in_turn) ||
+           (local_repository_stands(&local->repository) && local_proof_stands(&local->reftable));
+}
+
 static bool stands(struct local_refs *local)
 {
     const char *directory = local->repository.common_directory;
     /* packed-refs last, as in reading */
-    return directory && local_repository_stands(&local->repository) &&
-           local_proof_stands(&local->reftable) && loose_refs_stand(&local->loose, directory) &&
+    return directory && repository_stands(local) && loose_refs_stand(&local->loose, directory) &&
            packed_refs_stand(&local->packed, directory);
 }
 
@@ -333,6 +342,8 @@ static enum local_refs_result read_again(struct local_refs *local, bool stood, G
     }
     g_autofree char *digest = refset_digest(found);
     local->state = READ;
+    local->is_anchored = !local->repository.link.path && (packed_refs_are_there(&local->packed) ||
+                                                          loose_refs_are_there(&local->loose));
     if (before == READ && strcmp(digest, local->digest) == 0) {
         return LOCAL_REFS_SAME;
     }
@@ -350,8 +361,9 @@ enum local_refs_result local_refs_look(struct local_refs *local, GHashTable **re
         return ask_git(local, error);
     }
     bool known = local->state == READ || (local->state != NOTHING && !local->doubt.always);
+    local->looks++;
     bool stood = known && stands(local);
-    if (!stood || ++local->looks % LOCAL_REFS_SEARCH_EVERY == 0) {
+    if (!stood || local->looks % LOCAL_REFS_SEARCH_EVERY == 0) {
         return read_again(local, stood, refs, error);
     }
     return local->state == ASKED ? ask_git(local, error) : LOCAL_REFS_SAME;

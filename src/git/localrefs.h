@@ -8,8 +8,10 @@
  *
  * A ref is read as git does: the loose file first, then packed-refs, so that a ref that moves from
  * one to the other is never missed. A file whose time stamp is so young that a change within it
- * could go unseen is read each time until it has aged (base/stamp.h). Where the repository is, is
- * decided anew with each reading, and with every LOCAL_REFS_SEARCH_EVERY-th look.
+ * could go unseen is read each time until it has aged (base/stamp.h). Where the repository is and
+ * how it is configured counts anew with each reading; when nothing else changed, the configuration
+ * is looked at with every LOCAL_REFS_CONFIGURATION_EVERY-th look, and the repository searched with
+ * every LOCAL_REFS_SEARCH_EVERY-th.
  *
  * What only git can tell is left to git: reftables, hidden refs (*.hideRefs), configuration that
  * includes other files, a repository of another user (safe.directory), tags whose objects
@@ -26,7 +28,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-enum { LOCAL_REFS_SEARCH_EVERY = 32 };
+enum { LOCAL_REFS_CONFIGURATION_EVERY = 8, LOCAL_REFS_SEARCH_EVERY = 64 };
 
 struct local_refs;
 

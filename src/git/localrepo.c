@@ -115,7 +115,7 @@ static char *read_link(const char *path, const char *head)
 static bool is_searchable(const char *directory, const char *name)
 {
     g_autofree char *path = g_build_filename(directory, name, NULL);
-    return access(path, X_OK) == 0;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
 }
 
 /* The common directory of a git directory, or NULL when it is none (is_git_directory() of git's

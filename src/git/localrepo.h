@@ -64,8 +64,10 @@ struct local_repository {
     struct local_owner owner;
     bool is_foreign; /* not all of this user's: git may refuse it */
     struct local_doubt doubt;
+    struct local_proof
+        link; /* the .git file that leads to it; its path is NULL when there is none */
     /* private */
-    struct local_proof config, worktree_config, link, nearer[LOCAL_REPOSITORY_NEARER];
+    struct local_proof config, worktree_config, nearer[LOCAL_REPOSITORY_NEARER];
     bool search_always;
 };
 

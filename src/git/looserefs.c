@@ -509,6 +509,23 @@ void loose_refs_read(struct loose_refs *loose, const struct loose_refs_reading *
     read_targets(loose, reading);
 }
 
+bool loose_refs_are_there(const struct loose_refs *loose)
+{
+    for (guint i = 0; i < loose->named->len; i++) {
+        const struct loose_ref *ref = loose->named->pdata[i];
+        if (!stamp_is_absent(&ref->trust.stamp)) {
+            return true;
+        }
+    }
+    for (guint i = 0; i < loose->directories->len; i++) {
+        const struct loose_directory *directory = loose->directories->pdata[i];
+        if (!stamp_is_absent(&directory->trust.stamp)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool stands(char path[PATH_MAX], size_t at, const char *name, bool follow,
                    const struct stamp_trust *trust)
 {

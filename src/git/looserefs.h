@@ -66,6 +66,9 @@ void loose_refs_read(struct loose_refs *loose, const struct loose_refs_reading *
 /* The one among `named`, or NULL. */
 const struct loose_ref *loose_refs_find(const struct loose_refs *loose, const char *name);
 
+/* Is there any file or directory among them? */
+bool loose_refs_are_there(const struct loose_refs *loose);
+
 /* `directory`: path of the common directory. */
 bool loose_refs_stand(struct loose_refs *loose, const char *directory);
 

@@ -201,6 +201,11 @@ const struct packed_ref *packed_refs_find(const struct packed_refs *packed, cons
     return NULL;
 }
 
+bool packed_refs_are_there(const struct packed_refs *packed)
+{
+    return !stamp_is_absent(&packed->trust.stamp);
+}
+
 bool packed_refs_stand(const struct packed_refs *packed, const char *directory)
 {
     char path[PATH_MAX];

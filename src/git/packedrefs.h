@@ -48,6 +48,9 @@ void packed_refs_release(struct packed_refs *packed);
 /* The one with this name, or NULL. */
 const struct packed_ref *packed_refs_find(const struct packed_refs *packed, const char *name);
 
+/* Is there such a file? */
+bool packed_refs_are_there(const struct packed_refs *packed);
+
 /* `directory`: path of the common directory. */
 bool packed_refs_stand(const struct packed_refs *packed, const char *directory);
 

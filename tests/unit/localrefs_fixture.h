@@ -108,11 +108,15 @@ G_GNUC_UNUSED static enum local_refs_result look_given(struct observer *observer
     return result;
 }
 
-/* One look, which must tell what git tells. */
-G_GNUC_UNUSED static enum local_refs_result look(struct observer *observer)
+/* So many looks, of which the last must tell what git tells; the first that is news. */
+G_GNUC_UNUSED static enum local_refs_result look_often(struct observer *observer, int times)
 {
     g_autofree char *listing = ask_git(observer->url);
-    enum local_refs_result result = look_given(observer, listing);
+    enum local_refs_result result = LOCAL_REFS_SAME;
+    for (int i = 0; i < times; i++) {
+        enum local_refs_result now = look_given(observer, listing);
+        result = result == LOCAL_REFS_SAME ? now : result;
+    }
     GHashTable *expected = refs_of(listing, (const char *const *)observer->names);
     g_autofree char *ours = describe(observer->refs);
     g_autofree char *theirs = describe(expected);
@@ -120,6 +124,17 @@ G_GNUC_UNUSED static enum local_refs_result look(struct observer *observer)
     if (expected)
         g_hash_table_unref(expected);
     return result;
+}
+
+G_GNUC_UNUSED static enum local_refs_result look(struct observer *observer)
+{
+    return look_often(observer, 1);
+}
+
+/* What only the configuration or the place of a repository says shows within a few looks. */
+G_GNUC_UNUSED static enum local_refs_result look_soon(struct observer *observer)
+{
+    return look_often(observer, LOCAL_REFS_CONFIGURATION_EVERY);
 }
 
 /* Looks until nothing is young any more. */

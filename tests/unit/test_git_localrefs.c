@@ -82,7 +82,7 @@ static void test_nearer(void)
                   "git clone -q --bare source '%s'; git -C '%s' update-ref "
                   "refs/heads/main %s",
                   places[i], places[i], ids[i]));
-        assert_result(&observer, LOCAL_REFS_READ);
+        g_assert_cmpint(look_soon(&observer), ==, LOCAL_REFS_READ);
         settle(&observer);
     }
     g_free(sh(fixture.root, "rm -r x"));
@@ -92,6 +92,40 @@ static void test_nearer(void)
     g_free(sh(fixture.root, "rm -r x.git"));
     assert_result(&observer, LOCAL_REFS_FAILED);
     observer_clear(&observer);
+    fixture_clear(&fixture);
+}
+
+static void assert_gone(struct fixture *fixture, const char *place, const char *const *names)
+{
+    struct observer observer;
+    g_autofree char *url = path_in(fixture->root, place);
+    observer_init(&observer, url, names);
+    assert_result(&observer, LOCAL_REFS_READ);
+    settle(&observer);
+    g_free(sh(fixture->root, "mv %s gone", place));
+    assert_result(&observer, LOCAL_REFS_FAILED);
+    assert_result(&observer, LOCAL_REFS_FAILED);
+    g_free(sh(fixture->root, "mv gone %s", place));
+    assert_result(&observer, LOCAL_REFS_READ);
+    observer_clear(&observer);
+}
+
+/* Also one of which nothing was read. */
+static void test_gone(void)
+{
+    static const char *const none[] = {"refs/heads/none", NULL};
+    struct fixture fixture;
+    fixture_init(&fixture);
+    g_free(commit(&fixture, "echo 1 >a"));
+    g_free(sh(fixture.root, "git init -q --bare empty.git; git clone -q --bare source packed.git;"
+                            "git -C source worktree add -q ../tree -b other"));
+    assert_gone(&fixture, "tree", main_only);
+    assert_gone(&fixture, "source", main_only);
+    assert_gone(&fixture, "source", none);
+    assert_gone(&fixture, "empty.git", none);
+    assert_gone(&fixture, "empty.git", all_branches);
+    assert_gone(&fixture, "packed.git", main_only);
+    assert_gone(&fixture, "packed.git", none);
     fixture_clear(&fixture);
 }
 
@@ -376,19 +410,23 @@ static void test_histories(void)
     g_auto(GStrv) commits = g_strsplit(log, "\n", -1);
     int steps = g_test_thorough() ? 4000 : 250;
     for (int step = 0; step < steps; step++) {
-        g_autofree char *what = g_strdup_printf(
-            "test -d source || mv away source; cd source; C=%s; P=%s; B=%s; T=%s;"
-            "{ %s; } >/dev/null 2>&1 || :",
-            pick((const char *const *)commits, COMMITS - 1), commits[COMMITS - 1],
-            pick(branches, G_N_ELEMENTS(branches)), pick(tag_names, G_N_ELEMENTS(tag_names)),
-            pick(happenings, G_N_ELEMENTS(happenings)));
+        const char *happening = pick(happenings, G_N_ELEMENTS(happenings));
+        bool is_shown_at_once = !strstr(happening, "hideRefs");
+        g_autofree char *what =
+            g_strdup_printf("test -d source || mv away source; cd source; C=%s; P=%s; B=%s; T=%s;"
+                            "{ %s; } >/dev/null 2>&1 || :",
+                            pick((const char *const *)commits, COMMITS - 1), commits[COMMITS - 1],
+                            pick(branches, G_N_ELEMENTS(branches)),
+                            pick(tag_names, G_N_ELEMENTS(tag_names)), happening);
         g_free(sh(fixture.root, "%s", what));
         g_autofree char *listing = ask_git(fixture.source);
         g_autofree char *tree_listing = ask_git(tree);
         for (size_t i = 0; i < G_N_ELEMENTS(observers); i++) {
             struct observer *observer = &observers[i];
             const char *truth = i < 4 ? listing : tree_listing;
-            look_given(observer, truth);
+            for (int looks = is_shown_at_once ? LOCAL_REFS_CONFIGURATION_EVERY - 1 : 0;
+                 looks < LOCAL_REFS_CONFIGURATION_EVERY; looks++)
+                look_given(observer, truth);
             GHashTable *expected = refs_of(truth, (const char *const *)observer->names);
             g_autofree char *ours = describe(observer->refs);
             g_autofree char *theirs = describe(expected);
@@ -416,6 +454,7 @@ int main(int argc, char **argv)
     g_test_add_func("/localrefs/places__as_git_tries_them__are_found", test_places);
     g_test_add_func("/localrefs/places__a_nearer_one_comes_up__it_counts", test_nearer);
     g_test_add_func("/localrefs/worktree__branches__are_those_of_the_repository", test_worktree);
+    g_test_add_func("/localrefs/repository__gone__is_told_at_once", test_gone);
     g_test_add_func("/localrefs/look__nothing_changed__reads_nothing", test_unchanged);
     g_test_add_func("/localrefs/look__stamps_are_young__reads_again", test_young);
     g_test_add_func("/localrefs/look__only_git_can_tell__is_left_to_git", test_left_to_git);
