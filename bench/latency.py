@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from common import Phantom, git, make_repository
+from parts.common import Phantom, git, make_repository
 
 ROUNDS = 20
 

@@ -76,18 +76,57 @@ def http(place):
 
 
 @pytest.fixture
-def ssh(place, phantom):
-    from env.servers import GitSsh
-    server = GitSsh(place, phantom.home)
-    # ssh asks the user database for the home directory, not HOME: the configuration is named to it by a wrapper.
-    wrapper = place / "sshbin"
-    wrapper.mkdir()
-    (wrapper / "ssh").write_text(
-        f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
-    (wrapper / "ssh").chmod(0o755)
-    phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+def git_daemon(place):
+    from env.servers import GitDaemon, git_daemon_is_there
+    if not git_daemon_is_there():
+        pytest.skip("git daemon is not installed")
+    server = GitDaemon(place, place / "remotes")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def trust_ssh(place, phantom):
+    """Makes ssh of the daemon take its known hosts from the server's file: it asks the user database for the home
+    directory, not HOME, so that the configuration is named to it by a wrapper."""
+    def use(server):
+        wrapper = place / "sshbin"
+        wrapper.mkdir()
+        (wrapper / "ssh").write_text(
+            f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
+        (wrapper / "ssh").chmod(0o755)
+        phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+    return use
+
+
+@pytest.fixture
+def ssh(place, phantom, trust_ssh):
+    from env.servers import GitSsh
+    server = GitSsh(place, phantom.home)
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gitolite(place, phantom, trust_ssh):
+    from env.gitolite import Gitolite, why_not
+    if why_not():
+        pytest.skip(why_not())
+    server = Gitolite(place, phantom.home)
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def network():
+    from env.network import Network, why_not
+    if why_not():
+        pytest.skip(why_not())
+    network = Network()
+    yield network
+    network.close()
 
 
 @pytest.fixture
