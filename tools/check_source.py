@@ -26,6 +26,7 @@ ARROWS = {
     "git": {"base"},
     "sandbox": {"base"},
     "notify": {"base", "config", "store"},
+    "credential": {"base", "git", "net"},
     "poll": {"base", "config", "git", "net"},
     "net": {"base", "git", "sandbox"},
     "ssh": {"base", "git", "net"},

@@ -152,6 +152,18 @@ char *http_config_rewrite(const struct http_config *config, const char *url)
                            url + strlen(best->value));
 }
 
+bool http_config_has_logins_by_path(const struct http_config *config)
+{
+    for (unsigned i = 0; i < config->entries->len; i++) {
+        const struct entry *entry = g_ptr_array_index(config->entries, i);
+        if (g_str_has_prefix(entry->key, "credential.") &&
+            g_str_has_suffix(entry->key, ".usehttppath")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool http_config_hides_refs(const struct http_config *config)
 {
     for (unsigned i = 0; i < config->entries->len; i++) {
@@ -229,13 +241,17 @@ bool http_config_is_particular(const struct http_config *config, const char *url
     return is_particular(config, url, NULL);
 }
 
-/* What stands behind the authority, "/" at least. */
+/* What stands behind the authority; "" when there is nothing. */
 static const char *find_path(const char *url)
 {
     size_t length = 0;
     const char *host = find_host(url, &length);
-    const char *path = host ? host + strcspn(host, "/?#") : url;
-    return *path ? path : "/";
+    return host ? host + strcspn(host, "/?#") : url;
+}
+
+char *http_config_origin(const char *url)
+{
+    return g_strndup(url, strlen(url) - strlen(find_path(url)));
 }
 
 char *http_config_match_key(const struct http_config *config, const char *url)
@@ -243,11 +259,11 @@ char *http_config_match_key(const struct http_config *config, const char *url)
     for (unsigned i = 0; i < config->entries->len; i++) {
         g_autofree char *pattern = NULL;
         const char *name = http_variable(g_ptr_array_index(config->entries, i), &pattern);
-        if (name && pattern && may_be_meant(pattern, url) && strcmp(find_path(pattern), "/") != 0) {
+        if (name && pattern && may_be_meant(pattern, url) && strlen(find_path(pattern)) > 1) {
             return g_strdup(url);
         }
     }
-    return g_strndup(url, strlen(url) - strlen(find_path(url)));
+    return http_config_origin(url);
 }
 
 /* -------------------------------------------------------------------------------- decision */

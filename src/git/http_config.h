@@ -37,11 +37,17 @@ char **http_config_authorities(const struct http_config *config, const char *hom
 /* What git makes of the address, or NULL when no insteadOf begins it. Free with g_free(). */
 char *http_config_rewrite(const struct http_config *config, const char *url);
 
+/* True when credential.useHttpPath is set for whatever URL: logins differ by path. */
+bool http_config_has_logins_by_path(const struct http_config *config);
+
 /* True when the user's own configuration hides refs (transfer.hideRefs, uploadpack.hideRefs). */
 bool http_config_hides_refs(const struct http_config *config);
 
 /* True when an http.<url>.* may be meant for this URL. */
 bool http_config_is_particular(const struct http_config *config, const char *url);
+
+/* "https://me@example.org:8443": a URL without its path. Free with g_free(). */
+char *http_config_origin(const char *url);
 
 /* URLs with the same key match the same http.<url>.*: scheme, user, host and port, or, when a
  * setting names a path, the whole URL. Free with g_free(). */

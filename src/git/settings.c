@@ -240,6 +240,12 @@ void git_plan_clear(struct git_plan *plan)
     *plan = (struct git_plan){.url = NULL};
 }
 
+char *git_settings_login_key(const struct git_settings *settings, const char *url)
+{
+    bool by_path = settings->config && http_config_has_logins_by_path(settings->config);
+    return by_path ? g_strdup(url) : http_config_origin(url);
+}
+
 const char *const *git_settings_authorities(const struct git_settings *settings)
 {
     return (const char *const *)settings->authorities;

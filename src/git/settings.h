@@ -31,6 +31,10 @@ struct git_plan {
 void git_settings_plan(struct git_settings *settings, const char *url, struct git_plan *plan);
 void git_plan_clear(struct git_plan *plan);
 
+/* The same text for all addresses that git's credential helpers would give the same login. Free
+ * with g_free(). */
+char *git_settings_login_key(const struct git_settings *settings, const char *url);
+
 /* Files and directories of authorities that any setting names; owned by the settings, valid until
  * the next refresh. */
 const char *const *git_settings_authorities(const struct git_settings *settings);

@@ -82,8 +82,8 @@ static char **make_environment(const struct net_client *client)
     return (char **)g_ptr_array_free(environment, FALSE);
 }
 
-static pid_t spawn(const struct net_client *client, const char *executable, int in, int out,
-                   GError **error)
+static pid_t spawn_child(const struct net_client *client, const char *executable, int in, int out,
+                         GError **error)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     g_ptr_array_add(argv, (void *)executable);
@@ -99,7 +99,8 @@ static pid_t spawn(const struct net_client *client, const char *executable, int 
     options.stdin_fd = in;
     options.stdout_fd = out;
     options.stderr_fd = SPAWN_FD_INHERIT;
-    options.pass_fd = client->setup.pass_fd ? client->setup.pass_fd(client->setup.data) : -1;
+    auto_fd passed = client->setup.pass_fd ? client->setup.pass_fd(client->setup.data) : -1;
+    options.pass_fd = passed;
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
     return spawn_start(&options, NULL, error);
@@ -111,7 +112,7 @@ static bool start(struct net_client *client, GError **error)
     int to_child[2] = {-1, -1};
     int from_child[2] = {-1, -1};
     if (executable && fd_pipe(to_child, error) && fd_pipe(from_child, error)) {
-        client->child = spawn(client, executable, to_child[0], from_child[1], error);
+        client->child = spawn_child(client, executable, to_child[0], from_child[1], error);
     }
     fd_close(&to_child[0]);
     fd_close(&from_child[1]);

@@ -28,8 +28,8 @@ struct net_client_setup {
     const char *const *arguments; /* without argv[0]; NULL = none */
     /* the variables of this process that it gets; NULL = none */
     const char *const *environment;
-    /* Called when it is to be started: a descriptor that it gets as number 3, or -1. The caller
-     * keeps and closes it. NULL = none. */
+    /* Called when it is to be started: a descriptor that it gets as number 3, and that is closed
+     * here; or -1. NULL = none. */
     int (*pass_fd)(void *data);
     /* One message. False: it is none that can be, so the process is ended, and all is lost. */
     bool (*message)(const struct net_message *message, void *data);

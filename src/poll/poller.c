@@ -69,6 +69,17 @@ static void files_changed(struct tracked *tracked, void *data)
     }
 }
 
+static void look_is_ready(struct tracked *tracked, void *data)
+{
+    struct poller *poller = data;
+    int64_t now_ms = clock_monotonic_ms();
+    if (tracked->item.state == AGENDA_UNDER_WAY) {
+        tracked->again = true;
+    } else if (tracked->item.state != AGENDA_READY) {
+        put(poller, tracked, now_ms, now_ms);
+    }
+}
+
 /* ---------------------------------------------------------------------- the begin of a look */
 
 static void decide_all_again(struct poller *poller)
@@ -128,6 +139,7 @@ void poller_run(struct poller *poller, int64_t now_ms)
             roads_end_overdue(poller->roads, (struct tracked *)agenda_oldest(poller->agenda, lane));
         }
     }
+    roads_run(poller->roads, now_ms);
     for (unsigned i = 0; i < AT_ONCE_IN_A_TURN; i++) {
         struct agenda_item *item = agenda_next(poller->agenda, now_ms);
         if (!item) {
@@ -139,7 +151,7 @@ void poller_run(struct poller *poller, int64_t now_ms)
 
 int64_t poller_next_due_ms(const struct poller *poller, int64_t now_ms)
 {
-    int64_t due_ms = agenda_wake_ms(poller->agenda, now_ms);
+    int64_t due_ms = MIN(agenda_wake_ms(poller->agenda, now_ms), roads_next_due_ms(poller->roads));
     for (unsigned lane = 0; lane < AGENDA_LANES; lane++) {
         due_ms = MIN(due_ms, overdue_ms(poller, lane));
     }
@@ -173,6 +185,7 @@ static void drop_look(struct poller *poller, struct tracked *tracked, int64_t no
 static void forget(struct poller *poller, struct tracked *tracked, int64_t now_ms)
 {
     drop_look(poller, tracked, now_ms);
+    roads_drop(poller->roads, tracked); /* it may wait for a login */
     roads_forget_files(poller->roads, tracked);
     agenda_remove(poller->agenda, &tracked->item, now_ms);
     tracked_free(tracked);
@@ -291,27 +304,22 @@ void poller_set_config(struct poller *poller, const struct config *config)
     poller->remotes = remotes;
 }
 
-static void request(struct poller *poller, struct tracked *tracked, int64_t now_ms)
+static void request(struct poller *poller, struct tracked *tracked)
 {
     tracked_forget_known(tracked);
-    if (tracked->item.state == AGENDA_UNDER_WAY) {
-        tracked->again = true;
-    } else if (tracked->item.state != AGENDA_READY) {
-        put(poller, tracked, now_ms, now_ms);
-    }
+    look_is_ready(tracked, poller);
 }
 
 void poller_request(struct poller *poller, const char *repo)
 {
-    int64_t now_ms = clock_monotonic_ms();
     GHashTableIter iterator;
     void *tracked = repo ? g_hash_table_lookup(poller->by_name, repo) : NULL;
     if (tracked) {
-        request(poller, tracked, now_ms);
+        request(poller, tracked);
     }
     g_hash_table_iter_init(&iterator, poller->tracked);
     while (!repo && g_hash_table_iter_next(&iterator, NULL, &tracked)) {
-        request(poller, tracked, now_ms);
+        request(poller, tracked);
     }
 }
 
@@ -320,7 +328,7 @@ void poller_request(struct poller *poller, const char *repo)
 struct poller *poller_new(const struct poller_callbacks *callbacks)
 {
     struct poller *poller = g_new0(struct poller, 1);
-    const struct roads_events events = {look_is_over, files_changed, poller};
+    const struct roads_events events = {look_is_over, files_changed, look_is_ready, poller};
     poller->callbacks = *callbacks;
     poller->tracked = g_hash_table_new(g_str_hash, g_str_equal);
     poller->by_name = g_hash_table_new(g_str_hash, g_str_equal);

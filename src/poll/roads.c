@@ -9,10 +9,13 @@
 #include "poll/files.h"
 #include "poll/git_looks.h"
 #include "poll/helper.h"
+#include "poll/logins.h"
 
 enum {
     BUSY_PAUSE_MS = 60 * 1000, /* when a server is asked too often, and does not say for how long */
     HELPER_WAIT_MS = 1000,     /* for a helper's next start; rather than longer, git is asked */
+    LOGIN_WAIT_MS = 5 * 60 * 1000,
+    LOGIN_AGAIN_MS = 1000, /* while too many others are asked for */
 };
 
 struct roads {
@@ -21,6 +24,7 @@ struct roads {
     struct files *files;
     struct git_looks *git;
     struct helper *helpers[AGENDA_LANES]; /* NULL for the lanes that have none */
+    struct logins *logins;
     char **net_arguments;
 };
 
@@ -120,29 +124,61 @@ static void helper_failed(struct roads *roads, struct tracked *tracked,
     end(roads, tracked, &answer);
 }
 
+/* Its look waits until there is a login that works, or surely none. */
+static void wants_login(struct roads *roads, struct tracked *tracked,
+                        const struct net_looked *looked)
+{
+    const char *url = *looked->location ? looked->location : tracked->road.plan.url;
+    g_autofree char *key = git_settings_login_key(roads->settings, url);
+    bool room = logins_have_room(roads->logins, key);
+    int64_t now_ms = clock_monotonic_ms();
+    end_again(roads, tracked, now_ms + (room ? LOGIN_WAIT_MS : LOGIN_AGAIN_MS));
+    if (room) {
+        logins_ask(roads->logins, tracked, key, url, looked->outcome == NET_LOOK_LOGIN_REFUSED);
+    }
+}
+
+/* Without a login git is asked: it knows more ways (.netrc), and its words are those that users
+ * know. */
+static void login_settled(void *owner, const char *why, void *data)
+{
+    struct roads *roads = data;
+    struct tracked *tracked = owner;
+    if (why) {
+        road_use_git(&tracked->road, ROAD_DETOUR_TRIAL, why);
+    }
+    roads->events.ready(tracked, roads->events.data);
+}
+
 static void helper_answered(void *owner, const struct net_looked *looked, GHashTable *refs,
                             void *data)
 {
+    struct roads *roads = data;
     struct tracked *tracked = owner;
     struct look_answer answer = {.end = refs ? LOOK_REFS : LOOK_SAME, .refs = refs};
     tracked->road.losses = 0;
     switch (looked->outcome) {
     case NET_LOOK_SAME:
     case NET_LOOK_REFS:
+        logins_worked(roads->logins, tracked);
         road_went_well(&tracked->road, looked->road, looked->location);
-        end(data, tracked, &answer);
-        return;
-    case NET_LOOK_USE_GIT:
-        road_use_git_for_a_day(&tracked->road, looked->error, clock_monotonic_ms());
-        end_again(data, tracked, 0);
+        end(roads, tracked, &answer);
         return;
     case NET_LOOK_LOGIN:
     case NET_LOOK_LOGIN_REFUSED:
+        wants_login(roads, tracked, looked);
+        return;
+    case NET_LOOK_USE_GIT:
+        logins_drop(roads->logins, tracked);
+        road_use_git_for_a_day(&tracked->road, looked->error, clock_monotonic_ms());
+        end_again(roads, tracked, 0);
+        return;
     case NET_LOOK_REFUSED:
     case NET_LOOK_NONSENSE:
         /* Git may know better; if not, its words are those that users know. */
+        logins_drop(roads->logins, tracked);
         road_use_git(&tracked->road, ROAD_DETOUR_TRIAL, looked->error);
-        end_again(data, tracked, 0);
+        end_again(roads, tracked, 0);
         return;
     case NET_LOOK_ABSENT:
     case NET_LOOK_MOVED:
@@ -153,13 +189,15 @@ static void helper_answered(void *owner, const struct net_looked *looked, GHashT
     case NET_LOOK_FAILED:
         break;
     }
-    helper_failed(data, tracked, looked);
+    logins_drop(roads->logins, tracked);
+    helper_failed(roads, tracked, looked);
 }
 
 static void helper_lost(void *owner, const char *why, void *data)
 {
     struct roads *roads = data;
     struct tracked *tracked = owner;
+    logins_drop(roads->logins, tracked);
     road_lost_helper(&tracked->road, why, clock_monotonic_ms());
     end_again(roads, tracked, helper_ready_ms(roads->helpers[tracked->item.lane]));
 }
@@ -212,12 +250,19 @@ static const char *const net_environment[] = {
 static const char *const ssh_environment[] = {"PATH",   "HOME",          "USER", "LOGNAME",
                                               "TMPDIR", "SSH_AUTH_SOCK", NULL};
 
+static int open_login_pipe(void *data)
+{
+    struct roads *roads = data;
+    return logins_open_pipe(roads->logins);
+}
+
 static struct helper *make_helper(struct roads *roads, enum agenda_lane lane)
 {
     struct helper_setup setup = {
         .program = lane == LANE_SSH ? "phantom_ci-ssh" : "phantom_ci-net",
         .arguments = lane == LANE_SSH ? NULL : (const char *const *)roads->net_arguments,
         .environment = lane == LANE_SSH ? ssh_environment : net_environment,
+        .pass_fd = lane == LANE_SSH ? NULL : open_login_pipe,
         .answered = helper_answered,
         .lost = helper_lost,
         .data = roads,
@@ -267,6 +312,7 @@ void roads_begin(struct roads *roads, struct tracked *tracked, enum agenda_lane 
 void roads_drop(struct roads *roads, struct tracked *tracked)
 {
     git_looks_drop(roads->git, tracked);
+    logins_drop(roads->logins, tracked);
     for (unsigned i = 0; i < AGENDA_LANES; i++) {
         if (roads->helpers[i]) {
             helper_drop(roads->helpers[i], tracked);
@@ -295,8 +341,19 @@ void roads_forget_files(struct roads *roads, struct tracked *tracked)
     files_forget(roads->files, tracked);
 }
 
+void roads_run(struct roads *roads, int64_t now_ms)
+{
+    logins_run(roads->logins, now_ms);
+}
+
+int64_t roads_next_due_ms(const struct roads *roads)
+{
+    return logins_next_due_ms(roads->logins);
+}
+
 void roads_add_fds(struct roads *roads, GArray *pollfds)
 {
+    logins_add_fds(roads->logins, pollfds);
     files_add_fds(roads->files, pollfds);
     git_looks_add_fds(roads->git, pollfds);
     for (unsigned i = 0; i < AGENDA_LANES; i++) {
@@ -308,6 +365,7 @@ void roads_add_fds(struct roads *roads, GArray *pollfds)
 
 void roads_handle(struct roads *roads, const struct pollfd *fds, unsigned count)
 {
+    logins_handle(roads->logins, fds, count);
     files_handle(roads->files, fds, count);
     git_looks_handle(roads->git, fds, count);
     for (unsigned i = 0; i < AGENDA_LANES; i++) {
@@ -351,10 +409,12 @@ struct roads *roads_new(const struct roads_events *events)
     struct roads *roads = g_new0(struct roads, 1);
     const struct git_looks_events git_events = {git_is_over, roads};
     const struct files_events files_events = {files_changed, roads};
+    const struct logins_events login_events = {login_settled, roads};
     roads->events = *events;
     roads->settings = git_settings_new();
     roads->files = files_new(&files_events);
     roads->git = git_looks_new(&git_events);
+    roads->logins = logins_new(&login_events);
     roads->net_arguments = make_net_arguments(roads->settings);
     roads->helpers[LANE_NET] = make_helper(roads, LANE_NET);
     roads->helpers[LANE_SSH] = make_helper(roads, LANE_SSH);
@@ -368,6 +428,7 @@ void roads_free(struct roads *roads)
             helper_free(roads->helpers[i]);
         }
         git_looks_free(roads->git);
+        logins_free(roads->logins);
         files_free(roads->files);
         git_settings_free(roads->settings);
         g_strfreev(roads->net_arguments);

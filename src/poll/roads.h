@@ -26,6 +26,8 @@ struct roads_events {
     void (*over)(struct tracked *tracked, const struct look_answer *answer, void *data);
     /* The files of a watched remote have changed. */
     void (*changed)(struct tracked *tracked, void *data);
+    /* What a look has been waiting for since its LOOK_AGAIN is there. */
+    void (*ready)(struct tracked *tracked, void *data);
     void *data;
 };
 struct roads *roads_new(const struct roads_events *events);
@@ -50,6 +52,9 @@ void roads_end_overdue(struct roads *roads, struct tracked *tracked);
 /* The remote is gone, or its refs that are asked for are others: nothing of its files is known. */
 void roads_forget_files(struct roads *roads, struct tracked *tracked);
 
+/* Ends what has waited too long for others than servers; not after roads_next_due_ms(). */
+void roads_run(struct roads *roads, int64_t now_ms);
+int64_t roads_next_due_ms(const struct roads *roads);
 void roads_add_fds(struct roads *roads, GArray *pollfds);
 void roads_handle(struct roads *roads, const struct pollfd *fds, unsigned count);
 
