@@ -1,6 +1,7 @@
 #include "poll/files.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/event.h"
 #include "base/refkey.h"
 #include "poll/refwatch.h"
@@ -59,7 +60,7 @@ static void watch(struct files *files, struct tracked *tracked)
     if (refwatch_add(files->watch, tracked, directory, wants_tags(tracked->remote), &error)) {
         tracked->road.is_watched = true;
         files->events.changed(tracked, files->events.data);
-    } else if (!files->told) {
+    } else if (!files->told && error_has_code(error, ERROR_LIMIT)) {
         files->told = true;
         event_print(EVENT_WARNING, "watch failed", "err", error->message, "note",
                     "what can't be watched is looked at every poll_interval", NULL);
