@@ -301,8 +301,8 @@ def test_looks_use_full_ref_names_behind_a_double_dash(phantom, repo):
     repo.commit()
     repo.git("push", "-q", "origin", "HEAD:refs/heads/x/refs/heads/main")
     tip = phantom.repo()["branches"][0]["tip"]
-    phantom.cli("poll", check=0)
     before = phantom.repo()["last_ok"]
+    phantom.cli("poll", check=0)
     phantom.wait_until(lambda: phantom.repo()["last_ok"] > before, what="another look")
     assert phantom.jobs() == [] and phantom.repo()["branches"][0]["tip"] == tip
 
