@@ -191,20 +191,17 @@ static void forget(struct poller *poller, struct tracked *tracked, int64_t now_m
     tracked_free(tracked);
 }
 
-/* The remote stays: so does its schedule, unless the new interval is shorter. */
+/* The remote stays: so does its schedule, unless the new interval is shorter or a section is new. */
 static void keep(struct poller *poller, struct tracked *tracked, const struct remote *remote,
                  int64_t now_ms)
 {
-    bool same = g_strv_equal((const char *const *)tracked->remote->wanted,
-                             (const char *const *)remote->wanted);
+    bool same = remote_is_asked_the_same(tracked->remote, remote);
     tracked->remote = remote;
     tracked_forget_known(tracked);
     road_decide(&tracked->road, remote);
     if (!same) {
         roads_forget_files(poller->roads, tracked);
-    }
-    if (tracked->item.state == AGENDA_UNDER_WAY && !same) {
-        drop_look(poller, tracked, now_ms); /* it asks for too little */
+        drop_look(poller, tracked, now_ms); /* it may ask for too little */
         put(poller, tracked, now_ms, now_ms);
     } else if (tracked->item.state == AGENDA_SCHEDULED) {
         int64_t due_ms = now_ms + tracked_interval_ms(tracked, now_ms);

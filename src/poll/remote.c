@@ -1,5 +1,7 @@
 #include "poll/remote.h"
 
+#include <string.h>
+
 #include "base/refkey.h"
 #include "poll/schedule.h"
 
@@ -89,6 +91,20 @@ GHashTable *remotes_from_config(const struct config *config)
         remote->wanted_lines = g_strjoinv("\n", remote->wanted);
     }
     return remotes;
+}
+
+bool remote_is_asked_the_same(const struct remote *one, const struct remote *other)
+{
+    bool same = one->sections->len == other->sections->len &&
+                strcmp(one->wanted_lines, other->wanted_lines) == 0;
+    for (unsigned i = 0; same && i < one->sections->len; i++) {
+        const struct repo_config *left = g_ptr_array_index(one->sections, i);
+        const struct repo_config *right = g_ptr_array_index(other->sections, i);
+        g_autofree char *selection = repo_config_selection(left);
+        g_autofree char *other_selection = repo_config_selection(right);
+        same = strcmp(left->name, right->name) == 0 && strcmp(selection, other_selection) == 0;
+    }
+    return same;
 }
 
 int64_t remote_interval_ms(const struct remote *remote, int64_t quiet_ms)

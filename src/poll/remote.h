@@ -27,6 +27,9 @@ struct remote {
  * remote in every configuration. */
 GHashTable *remotes_from_config(const struct config *config);
 
+/* True when the same sections ask for the same of the same remote in both configurations. */
+bool remote_is_asked_the_same(const struct remote *one, const struct remote *other);
+
 /* The time between looks, when nothing has changed for `quiet_ms`. */
 int64_t remote_interval_ms(const struct remote *remote, int64_t quiet_ms);
 
