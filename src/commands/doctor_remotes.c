@@ -178,7 +178,20 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* "main 0123456789, dev abcdef0123 and 4 more": of what the section wants. */
+static unsigned count_tags(const struct repo_config *repo, GHashTable *refs)
+{
+    unsigned count = 0;
+    GHashTableIter iterator;
+    void *name = NULL;
+    g_hash_table_iter_init(&iterator, refs);
+    while (g_hash_table_iter_next(&iterator, &name, NULL)) {
+        const char *tag = refkey_tag(name);
+        count += tag && repo_config_wants_tag(repo, tag) ? 1 : 0;
+    }
+    return count;
+}
+
+/* "main 0123456789, dev abcdef0123 and 4 more, 12 tags": of what the section wants. */
 static char *describe_branches(const struct repo_config *repo, GHashTable *refs)
 {
     unsigned count = 0;
@@ -199,6 +212,10 @@ static char *describe_branches(const struct repo_config *repo, GHashTable *refs)
     }
     if (wanted > BRANCHES_SHOWN) {
         g_string_append_printf(text, " and %u more", wanted - BRANCHES_SHOWN);
+    }
+    if (wanted > 0 && repo->target_tags[0]) {
+        unsigned tags = count_tags(repo, refs);
+        g_string_append_printf(text, ", %u tag%s", tags, tags == 1 ? "" : "s");
     }
     return wanted > 0 ? g_strdup(text->str) : NULL;
 }

@@ -191,7 +191,8 @@ static void forget(struct poller *poller, struct tracked *tracked, int64_t now_m
     tracked_free(tracked);
 }
 
-/* The remote stays: so does its schedule, unless the new interval is shorter or a section is new. */
+/* The remote stays: so does its schedule, unless the new interval is shorter or a section is new.
+ */
 static void keep(struct poller *poller, struct tracked *tracked, const struct remote *remote,
                  int64_t now_ms)
 {

@@ -63,6 +63,9 @@ static char **union_of_wanted(const GPtrArray *sections)
         for (char **target = repo->target_branches; *target; target++) {
             add_wanted(wanted, known, REFKEY_HEADS, *target);
         }
+        for (char **target = repo->target_tags; *target; target++) {
+            add_wanted(wanted, known, REFKEY_TAGS, *target);
+        }
     }
     g_ptr_array_add(wanted, NULL);
     return (char **)g_ptr_array_free(wanted, FALSE);

@@ -166,7 +166,9 @@ static void test_directories(void)
     assert_told(&site, "cd ../bare.git/refs/heads; echo >moved/below/x", "a");
     /* what is below has another path now, and so has the watch */
     assert_told(&site, "cd ../bare.git/refs/heads; mv moved renamed", "A");
-    assert_told(&site, "cd ../bare.git/refs/heads; rm -r renamed x; cd -; git push -q origin main:later", "");
+    assert_told(&site,
+                "cd ../bare.git/refs/heads; rm -r renamed x; cd -; git push -q origin main:later",
+                "");
     site_clear(&site);
 }
 
