@@ -108,7 +108,7 @@ static void begin_look(struct poller *poller, struct tracked *tracked, int64_t n
 {
     refresh(poller, now_ms);
     if (!tracked->road.is_planned) {
-        roads_plan(poller->roads, tracked);
+        roads_plan(poller->roads, tracked, poller->config->max_looks_per_host);
     }
     enum agenda_lane lane = road_lane(&tracked->road, now_ms);
     if (lane != tracked->item.lane) {
@@ -235,7 +235,9 @@ static void schedule_new(struct poller *poller, const GPtrArray *added, int64_t 
     for (unsigned i = 0; i < added->len; i++) {
         struct tracked *tracked = g_ptr_array_index(added, i);
         struct newcomers *newcomers = newcomers_of(hosts, tracked);
-        int64_t wait_ms = schedule_first(newcomers->position++, newcomers->count,
+        int64_t apart_ms =
+            tracked->road.host ? SCHEDULE_FIRST_APART_MS : SCHEDULE_FIRST_APART_HERE_MS;
+        int64_t wait_ms = schedule_first(newcomers->position++, newcomers->count, apart_ms,
                                          tracked_interval_ms(tracked, now_ms));
         agenda_add(poller->agenda, &tracked->item, tracked->road.host,
                    road_lane(&tracked->road, now_ms));

@@ -30,9 +30,9 @@ void refwatch_free(struct refwatch *watch);
  * packed-refs and config in `git_directory`, the common directory of worktrees
  * (local_refs_directory()). `owner` names it; several may watch the same. Adding one again renews
  * it. False when it can't be watched wholly, and then nothing of it is: ERROR_LIMIT for the
- * kernel's limit of watches and for REFWATCH_MAX_DIRECTORIES, ERROR_INVALID for a file system that
- * does not tell, and for links among the refs: the caller keeps polling it. After true the caller
- * looks once more, for what changed before the watch stood. */
+ * kernel's limit of watches and for REFWATCH_MAX_DIRECTORIES, ERROR_REMOTE for a file system that
+ * does not tell, ERROR_INVALID for links among the refs: the caller keeps polling it. After true
+ * the caller looks once more, for what changed before the watch stood. */
 bool refwatch_add(struct refwatch *watch, void *owner, const char *git_directory, bool tags,
                   GError **error);
 /* Nothing happens for an owner that watches nothing. */

@@ -78,7 +78,7 @@ int kernel_watch_add(int fd, const char *path, bool renames_only, GError **error
     }
     const char *silent = silent_file_system(path);
     if (silent) {
-        g_set_error(error, REFWATCH_ERROR, ERROR_INVALID,
+        g_set_error(error, REFWATCH_ERROR, ERROR_REMOTE,
                     "%s lies on a file system (%s) that does not tell of every change", path,
                     silent);
         return -1;

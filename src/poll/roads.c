@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/wipe.h"
 #include "git/refset.h"
 #include "git/url.h"
 #include "poll/files.h"
@@ -14,6 +15,7 @@
 enum {
     BUSY_PAUSE_MS = 60 * 1000, /* when a server is asked too often, and does not say for how long */
     HELPER_WAIT_MS = 1000,     /* for a helper's next start; rather than longer, git is asked */
+    NET_CONNECTIONS_MAX = 64,  /* to one host, as phantom_ci-net has it */
     LOGIN_WAIT_MS = 5 * 60 * 1000,
     LOGIN_AGAIN_MS = 1000, /* while too many others are asked for */
 };
@@ -272,22 +274,31 @@ static struct helper *make_helper(struct roads *roads, enum agenda_lane lane)
 
 /* ------------------------------------------------------------------------------------ looks */
 
-/* What ssh is told of the section. */
-static void add_ssh_options(struct git_plan *plan, const struct remote *remote)
+static void add_option(struct git_plan *plan, const char *option)
 {
-    if (remote->ssh_key_path) {
-        g_free(plan->options);
-        plan->options = g_strconcat("key=", remote->ssh_key_path, NULL);
+    char *before = plan->options;
+    plan->options = g_strconcat(before ? before : "", before && *before ? "\n" : "", option, NULL);
+    wipe_free_string(&before);
+}
+
+/* What is not of git's configuration. */
+static void add_options(struct git_plan *plan, const struct tracked *tracked, unsigned host_at_once)
+{
+    if (tracked->road.lane == LANE_SSH && tracked->remote->ssh_key_path) {
+        g_autofree char *option = g_strconcat("key=", tracked->remote->ssh_key_path, NULL);
+        add_option(plan, option);
+    } else if (tracked->road.lane == LANE_NET && !plan->why_git) {
+        g_autofree char *option =
+            g_strdup_printf("maxConnections=%u", MIN(host_at_once, NET_CONNECTIONS_MAX));
+        add_option(plan, option);
     }
 }
 
-void roads_plan(struct roads *roads, struct tracked *tracked)
+void roads_plan(struct roads *roads, struct tracked *tracked, unsigned host_at_once)
 {
     struct git_plan plan;
     git_settings_plan(roads->settings, tracked->remote->url, &plan);
-    if (tracked->road.lane == LANE_SSH) {
-        add_ssh_options(&plan, tracked->remote);
-    }
+    add_options(&plan, tracked, host_at_once);
     road_plan(&tracked->road, &plan);
 }
 

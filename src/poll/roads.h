@@ -37,8 +37,8 @@ void roads_free(struct roads *roads);
  * roads are to be decided again (road_decide()). */
 bool roads_refresh(struct roads *roads);
 
-/* Once before the looks of a road that was decided. */
-void roads_plan(struct roads *roads, struct tracked *tracked);
+/* Once before the looks of a road that was decided. `host_at_once`: looks at one host. */
+void roads_plan(struct roads *roads, struct tracked *tracked, unsigned host_at_once);
 
 void roads_begin(struct roads *roads, struct tracked *tracked, enum agenda_lane lane,
                  int64_t timeout_ms);

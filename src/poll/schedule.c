@@ -8,9 +8,9 @@ static int64_t random_share(int64_t whole, uint32_t random)
     return (int64_t)((double)whole * ((double)random / ((double)UINT32_MAX + 1.0)));
 }
 
-int64_t schedule_first(unsigned position, unsigned count, int64_t interval_ms)
+int64_t schedule_first(unsigned position, unsigned count, int64_t apart_ms, int64_t interval_ms)
 {
-    int64_t spread_ms = MIN((int64_t)count * SCHEDULE_FIRST_APART_MS, interval_ms);
+    int64_t spread_ms = MIN((int64_t)count * apart_ms, interval_ms);
     return count > 0 ? spread_ms * position / count : 0;
 }
 

@@ -15,12 +15,13 @@ enum {
     SCHEDULE_BACKOFF_CAP_MS = 15 * 60 * 1000,
     SCHEDULE_WATCHED_MS = 15 * 60 * 1000,
     SCHEDULE_FIRST_APART_MS = 10,
+    SCHEDULE_FIRST_APART_HERE_MS = 1, /* on this machine */
     SCHEDULE_SLACK_MAX_MS = 250,
 };
 
-/* The time from now to the first look at remote number `position` of `count` on one host: a handful
- * begin at once, thousands are spread over the interval. */
-int64_t schedule_first(unsigned position, unsigned count, int64_t interval_ms);
+/* The time from now to the first look at remote number `position` of `count` on one host: one after
+ * the other, `apart_ms` apart, so that a handful begin at once; but all within the interval. */
+int64_t schedule_first(unsigned position, unsigned count, int64_t apart_ms, int64_t interval_ms);
 
 /* The time from the begin of a good look to that of the next one. After the `first` it is anywhere
  * in the interval, so that remotes that began together part; later looks keep a jitter of 5 %.

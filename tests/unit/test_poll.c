@@ -6,17 +6,17 @@
 
 static void schedule_first__few_remotes__at_once(void)
 {
-    g_assert_cmpint(schedule_first(0, 1, 60000), ==, 0);
-    g_assert_cmpint(schedule_first(0, 20, 60000), ==, 0);
-    g_assert_cmpint(schedule_first(19, 20, 60000), ==, 19 * SCHEDULE_FIRST_APART_MS);
+    g_assert_cmpint(schedule_first(0, 1, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(0, 20, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(19, 20, 10, 60000), ==, 190);
 }
 
 static void schedule_first__thousands__spread_over_the_interval(void)
 {
-    g_assert_cmpint(schedule_first(0, 100000, 60000), ==, 0);
-    g_assert_cmpint(schedule_first(50000, 100000, 60000), ==, 30000);
-    g_assert_cmpint(schedule_first(99999, 100000, 60000), <, 60000);
-    g_assert_cmpint(schedule_first(99999, 100000, 60000), >, 59990);
+    g_assert_cmpint(schedule_first(0, 100000, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(50000, 100000, 10, 60000), ==, 30000);
+    g_assert_cmpint(schedule_first(99999, 100000, 10, 60000), <, 60000);
+    g_assert_cmpint(schedule_first(99999, 100000, 10, 60000), >, 59990);
 }
 
 static void schedule_success__first_look__anywhere_in_the_interval(void)
