@@ -128,6 +128,20 @@ static const char *http_variable(const struct entry *entry, char **url)
     return last + 1;
 }
 
+bool http_config_has_secrets(const struct http_config *config)
+{
+    for (unsigned i = 0; i < config->entries->len; i++) {
+        const struct entry *entry = g_ptr_array_index(config->entries, i);
+        g_autofree char *url = NULL;
+        const char *name = http_variable(entry, &url);
+        if (name && (strcmp(name, "extraheader") == 0 ||
+                     (strcmp(name, "proxy") == 0 && entry->value && strchr(entry->value, '@')))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ------------------------------------------------------------------------------- insteadOf */
 
 char *http_config_rewrite(const struct http_config *config, const char *url)

@@ -40,6 +40,9 @@ char *http_config_rewrite(const struct http_config *config, const char *url);
 /* True when credential.useHttpPath is set for whatever URL: logins differ by path. */
 bool http_config_has_logins_by_path(const struct http_config *config);
 
+/* True when a value may be a secret: a header, or a proxy with a user in it. */
+bool http_config_has_secrets(const struct http_config *config);
+
 /* True when the user's own configuration hides refs (transfer.hideRefs, uploadpack.hideRefs). */
 bool http_config_hides_refs(const struct http_config *config);
 

@@ -134,6 +134,9 @@ bool git_settings_refresh(struct git_settings *settings)
     add_usual_places(usual);
     http_config_free(settings->config);
     settings->config = ask(arguments, true);
+    if (settings->config && http_config_has_secrets(settings->config)) {
+        wipe_forbid_dumps();
+    }
     g_hash_table_remove_all(settings->matches);
     g_strfreev(settings->authorities);
     settings->authorities = settings->config

@@ -172,6 +172,37 @@ static void parse__origins__are_told_apart_from_entries(void)
     http_config_free(config);
 }
 
+static void secrets__headers_and_logins_of_proxies(void)
+{
+    static const struct {
+        const char *settings;
+        bool expected;
+    } cases[] = {
+        {"http.proxy\nproxy:3128|http.sslverify\ntrue|", false},
+        {"http.proxy\nme:word@proxy:3128|", true},
+        {"http.https://example.org/.extraheader\nAuthorization: x|", true},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        struct http_config *config = parse(cases[i].settings, false);
+        g_assert_true(http_config_has_secrets(config) == cases[i].expected);
+        http_config_free(config);
+    }
+}
+
+static void flags__of_other_sections__are_found(void)
+{
+    struct http_config *none = parse("transfer.fsckobjects\ntrue|credential.helper\nstore|", false);
+    struct http_config *all = parse("transfer.hiderefs\nrefs/x|"
+                                    "credential.https://example.org.usehttppath\ntrue|",
+                                    false);
+    g_assert_false(http_config_hides_refs(none));
+    g_assert_false(http_config_has_logins_by_path(none));
+    g_assert_true(http_config_hides_refs(all));
+    g_assert_true(http_config_has_logins_by_path(all));
+    http_config_free(none);
+    http_config_free(all);
+}
+
 static void check_refused(const char *bytes, size_t length, bool with_origin, enum error_code code)
 {
     g_autoptr(GError) error = NULL;
@@ -204,6 +235,8 @@ int main(int argc, char **argv)
     ADD(particular__only_hosts_that_may_be_meant);
     ADD(match_key__settings_with_a_path__need_the_whole_url);
     ADD(rewrite__longest_begin_wins);
+    ADD(secrets__headers_and_logins_of_proxies);
+    ADD(flags__of_other_sections__are_found);
     ADD(parse__origins__are_told_apart_from_entries);
     ADD(parse__what_git_does_not_print__is_refused);
     return g_test_run();
