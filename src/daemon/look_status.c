@@ -155,7 +155,7 @@ static bool encode_summary(char *record, const struct look_summary *summary, uns
 
 GHashTable *look_status_read(const char *path, struct look_summary *summary, GError **error)
 {
-    struct look_summary unused;
+    struct look_summary unused = {0, 0};
     GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_status);
     g_autoptr(GError) local = NULL;
     size_t length = 0;
