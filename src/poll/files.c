@@ -47,7 +47,7 @@ static bool wants_tags(const struct remote *remote)
     return false;
 }
 
-static void watch(struct files *files, struct tracked *tracked)
+void files_watch(struct files *files, struct tracked *tracked)
 {
     const char *directory = local_refs_directory(tracked->files);
     int64_t now_ms = clock_monotonic_ms();
@@ -70,8 +70,7 @@ static void watch(struct files *files, struct tracked *tracked)
     }
 }
 
-enum local_refs_result files_look(struct files *files, struct tracked *tracked, GHashTable **refs,
-                                  GError **error)
+enum local_refs_result files_look(struct tracked *tracked, GHashTable **refs, GError **error)
 {
     if (!tracked->files) {
         tracked->files =
@@ -80,11 +79,7 @@ enum local_refs_result files_look(struct files *files, struct tracked *tracked, 
     if (!tracked->known) {
         local_refs_forget(tracked->files);
     }
-    enum local_refs_result result = local_refs_look(tracked->files, refs, error);
-    if (result == LOCAL_REFS_SAME || result == LOCAL_REFS_READ) {
-        watch(files, tracked);
-    }
-    return result;
+    return local_refs_look(tracked->files, refs, error);
 }
 
 void files_git_answered(struct tracked *tracked)
@@ -92,13 +87,18 @@ void files_git_answered(struct tracked *tracked)
     local_refs_git_answered(tracked->files);
 }
 
-void files_forget(struct files *files, struct tracked *tracked)
+void files_unwatch(struct files *files, struct tracked *tracked)
 {
     if (files->watch && tracked->road.is_watched) {
         refwatch_remove(files->watch, tracked);
     }
     tracked->road.is_watched = false;
     tracked->watch_from_ms = 0;
+}
+
+void files_forget(struct files *files, struct tracked *tracked)
+{
+    files_unwatch(files, tracked);
     g_clear_pointer(&tracked->files, local_refs_free);
 }
 

@@ -2,9 +2,9 @@
  * Looks into the files of repositories on this machine (git/localrefs.h), and the watch over them
  * (poll/refwatch.h). Internal to poll/.
  *
- * 1. files_new(). 2. files_look(), which answers at once; after a good look the files are watched.
- * files_add_fds(), poll(2), files_handle(), which calls back for each remote whose files changed.
- * 3. files_forget() each remote; files_free().
+ * 1. files_new(). 2. files_look(), which answers at once; after a good look files_watch(), after a
+ * failed one files_unwatch(). files_add_fds(), poll(2), files_handle(), which calls back for each
+ * remote whose files changed. 3. files_forget() each remote; files_free().
  */
 #ifndef PHANTOM_CI_POLL_FILES_H
 #define PHANTOM_CI_POLL_FILES_H
@@ -25,10 +25,14 @@ struct files_events {
 struct files *files_new(const struct files_events *events);
 void files_free(struct files *files);
 
-/* As local_refs_look(); LOCAL_REFS_SAME only when tracked->known is what it saw. When the watch
- * began with this look, `changed` is called, for what happened before it stood. */
-enum local_refs_result files_look(struct files *files, struct tracked *tracked, GHashTable **refs,
-                                  GError **error);
+/* As local_refs_look(); LOCAL_REFS_SAME only when tracked->known is what it saw. */
+enum local_refs_result files_look(struct tracked *tracked, GHashTable **refs, GError **error);
+
+/* Watches the files from now on, if they are not watched and can be. When the watch begins,
+ * `changed` is called, for what happened before it stood. Files on no disk of this machine are left
+ * to git (road_use_git_for_a_day()). */
+void files_watch(struct files *files, struct tracked *tracked);
+void files_unwatch(struct files *files, struct tracked *tracked);
 
 /* Git looked in place of the files, with success. */
 void files_git_answered(struct tracked *tracked);

@@ -70,15 +70,13 @@ static void look_at_files(struct roads *roads, struct tracked *tracked)
     g_autoptr(GHashTable) refs = NULL;
     g_autoptr(GError) error = NULL;
     struct look_answer answer = {.end = LOOK_AGAIN};
-    switch (files_look(roads->files, tracked, &refs, &error)) {
+    switch (files_look(tracked, &refs, &error)) {
     case LOCAL_REFS_SAME:
-        road_went_well(&tracked->road, NET_ROAD_UNKNOWN, "");
-        answer.end = LOOK_SAME;
-        break;
     case LOCAL_REFS_READ:
-        road_went_well(&tracked->road, NET_ROAD_UNKNOWN, "");
-        answer.end = LOOK_REFS;
+        answer.end = refs ? LOOK_REFS : LOOK_SAME;
         answer.refs = refs;
+        road_went_well(&tracked->road, NET_ROAD_UNKNOWN, "");
+        files_watch(roads->files, tracked);
         break;
     case LOCAL_REFS_ASK_GIT:
         road_use_git(&tracked->road, ROAD_DETOUR_ONCE, error->message);
@@ -86,6 +84,7 @@ static void look_at_files(struct roads *roads, struct tracked *tracked)
     case LOCAL_REFS_FAILED:
         answer.end = LOOK_FAILED;
         answer.error = error;
+        files_unwatch(roads->files, tracked); /* what mends it may be nothing that is watched */
         break;
     }
     end(roads, tracked, &answer);
@@ -130,6 +129,10 @@ static void helper_failed(struct roads *roads, struct tracked *tracked,
 static void wants_login(struct roads *roads, struct tracked *tracked,
                         const struct net_looked *looked)
 {
+    if (!tracked->road.is_planned) {
+        end_again(roads, tracked, 0); /* another configuration has come in between */
+        return;
+    }
     const char *url = *looked->location ? looked->location : tracked->road.plan.url;
     g_autofree char *key = git_settings_login_key(roads->settings, url);
     bool room = logins_have_room(roads->logins, key);
