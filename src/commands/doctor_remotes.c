@@ -424,7 +424,7 @@ void doctor_check_remotes(struct doctor *doctor)
                    "not asked: the configuration can't be loaded");
         return;
     }
-    g_autoptr(GHashTable) remotes = remotes_from_config(doctor->context->config, NULL, 0);
+    g_autoptr(GHashTable) remotes = remotes_from_config(doctor->context->config);
     g_autoptr(GPtrArray) visits = list_visits(doctor, remotes);
     check_keys(doctor, visits);
     g_autoptr(GPtrArray) asked = g_ptr_array_new();

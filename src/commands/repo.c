@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/refkey.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/look_status.h"
@@ -121,11 +122,15 @@ static json_t *repo_to_json(const struct listing *listing, const struct repo_con
     json_object_set_new(object, "target_branch", list_to_json(repo->target_branches));
     json_object_set_new(object, "target_tags", list_to_json(repo->target_tags));
     json_object_set_new(object, "schedule", list_to_json(repo->schedule));
-    json_object_set_new(object, "poll_interval_ms", json_integer(repo->poll_interval_ms));
+    bool is_automatic = repo->poll_interval_ms == POLL_INTERVAL_AUTO;
+    json_object_set_new(object, "poll_interval_ms",
+                        is_automatic ? json_null() : json_integer(repo->poll_interval_ms));
     json_object_set_new(object, "paused", json_boolean(is_paused(listing, repo->name)));
     json_object_set_new(object, "last_look", show_json_number(look->last_look_ms));
     json_object_set_new(object, "last_ok", show_json_number(look->last_ok_ms));
     json_object_set_new(object, "next_look", show_json_number(look->next_look_ms));
+    json_object_set_new(object, "road", show_json_text(look->road));
+    json_object_set_new(object, "moved_to", show_json_text(look->moved_to));
     json_object_set_new(object, "failures", json_integer(look->failures));
     json_object_set_new(object, "last_error", show_json_text(look->error));
     json_object_set_new(object, "waiting", show_json_text(find_wait(listing, repo->name)));
@@ -135,6 +140,22 @@ static json_t *repo_to_json(const struct listing *listing, const struct repo_con
     json_object_set_new(object, "tags_known", json_integer(count_tags(listing, repo)));
     json_object_set_new(object, "last_tag", last_tag_to_json(listing, repo));
     return object;
+}
+
+/* When it is looked at next. */
+static char *describe_next(const struct listing *listing, const struct look_status *look)
+{
+    if (!look || !look->last_look_ms) {
+        return g_strdup("-");
+    }
+    int64_t late_ms = listing->now_ms - look->next_look_ms;
+    if (look->next_look_ms && late_ms >= LOOK_BOOK_BEHIND_MS) {
+        g_autofree char *late = units_format_elapsed(late_ms);
+        return g_strdup_printf("late by %s", late);
+    }
+    return look->next_look_ms && late_ms < 0
+               ? clock_format_relative(look->next_look_ms, listing->now_ms)
+               : g_strdup("now");
 }
 
 /* What there is to say of a repository as a whole, the gravest thing first. */
@@ -148,6 +169,10 @@ static char *find_remark(const struct listing *listing, const struct repo_config
     }
     if (is_paused(listing, repo->name)) {
         return g_strdup("paused");
+    }
+    if (look && look->moved_to) {
+        g_autofree char *moved_to = text_escape(look->moved_to);
+        return g_strdup_printf("moved to %s", moved_to);
     }
     if (wait || due_ms == INT64_MAX) {
         return g_strdup(wait ? wait : "");
@@ -164,11 +189,7 @@ static void print_row(struct tty_table *table, const struct listing *listing,
     g_autofree char *id =
         job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")", job_state_name(job->state), job->id)
             : g_strdup(branch && branch->tip ? "baseline" : "-");
-    g_autofree char *next =
-        !look || !look->last_look_ms
-            ? g_strdup("-")
-            : (look->next_look_ms ? clock_format_relative(look->next_look_ms, listing->now_ms)
-                                  : g_strdup("now"));
+    g_autofree char *next = first ? describe_next(listing, look) : NULL;
     g_autofree char *targets = g_strjoinv(" ", repo->target_branches);
     bool missing = branch && branch->gone_ms;
     tty_table_cell(table, TTY_BOLD, first ? repo->name : "");
@@ -176,7 +197,8 @@ static void print_row(struct tty_table *table, const struct listing *listing,
     tty_table_cell(table, TTY_PLAIN, text_short_id(branch ? branch->tip : NULL));
     tty_table_cell(table, missing ? TTY_YELLOW : (job ? show_state_colour(job->state) : TTY_DIM),
                    missing ? "branch missing" : id);
-    tty_table_cell(table, TTY_PLAIN, first ? next : "");
+    tty_table_cell(table, TTY_PLAIN, next ? next : "");
+    tty_table_cell(table, TTY_PLAIN, first && look && look->road ? look->road : "");
     g_autofree char *remark = first ? find_remark(listing, repo, look) : g_strdup("");
     tty_table_cell(table, look && look->error ? TTY_RED : TTY_YELLOW, remark);
     job_free(job);
@@ -196,6 +218,7 @@ static void print_tags(struct tty_table *table, const struct listing *listing,
     tty_table_cell(table, TTY_PLAIN, ref);
     tty_table_cell(table, TTY_PLAIN, text_short_id(job ? job->sha : NULL));
     tty_table_cell(table, job ? show_state_colour(job->state) : TTY_DIM, state);
+    tty_table_cell(table, TTY_PLAIN, "");
     tty_table_cell(table, TTY_PLAIN, "");
     tty_table_cell(table, TTY_PLAIN, "");
     job_free(job);
@@ -223,8 +246,8 @@ static bool matches(const struct repo_config *repo, const char *filter)
 
 static int list(struct listing *listing, const char *filter)
 {
-    static const char *const headings[] = {"REPO",      "BRANCH", "TIP", "LAST JOB",
-                                           "NEXT LOOK", "REMARK", NULL};
+    static const char *const headings[] = {"REPO",      "BRANCH", "TIP",    "LAST JOB",
+                                           "NEXT LOOK", "ROAD",   "REMARK", NULL};
     const GPtrArray *repos = listing->context->config->repos;
     struct tty_table *table = listing->context->json ? NULL : tty_table_new(headings);
     json_t *array = json_array();
@@ -268,7 +291,7 @@ int command_repo(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         g_autofree char *path = paths_look_status(&context.paths);
-        g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+        g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
         g_autofree char *shortage = command_describe_shortage(&context);
         struct listing listing = {&context,
                                   looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),

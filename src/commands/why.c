@@ -13,7 +13,7 @@ enum { TAGS_SHOWN = 5 };
 static void print_look(const struct command_context *context, const char *name, int64_t now_ms)
 {
     g_autofree char *path = paths_look_status(&context->paths);
-    g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
     const struct look_status *look = looks ? g_hash_table_lookup(looks, name) : NULL;
     if (!look || !look->last_look_ms) {
         puts("It has not been looked at yet.");

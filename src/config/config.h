@@ -28,7 +28,10 @@ enum on_interrupt { ON_INTERRUPT_FAIL, ON_INTERRUPT_RERUN };
 enum sandbox_choice { SANDBOX_CHOICE_OFF, SANDBOX_CHOICE_WORKSPACE, SANDBOX_CHOICE_STRICT };
 /* In the order of SCHEMA_SWITCH. */
 enum network_choice { NETWORK_BY_LEVEL, NETWORK_DENIED, NETWORK_ALLOWED };
+enum road_choice { ROAD_CHOICE_AUTO, ROAD_CHOICE_GIT };
 enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
+
+enum { POLL_INTERVAL_AUTO = 0 };
 
 /* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
  * never NULL. */
@@ -42,7 +45,10 @@ struct repo_config {
     char **paths;             /* patterns (config/path_filter.h); empty = whatever changed */
     bool skip_ci;             /* a subject that says [skip ci] is obeyed */
     char *ssh_key_path;       /* absolute, or NULL */
-    int64_t poll_interval_ms; /* >= 1000 (50 in builds with injected faults) */
+    /* >= 1000 (50 in builds with injected faults), or POLL_INTERVAL_AUTO: within the two bounds */
+    int64_t poll_interval_ms;
+    int64_t poll_interval_min_ms, poll_interval_max_ms;
+    enum road_choice road;    /* how it is looked at: as is best, or with `git ls-remote` alone */
     int64_t timeout_ms;       /* of the whole job */
     int64_t grace_ms;         /* between SIGTERM and SIGKILL */
     int64_t fetch_timeout_ms; /* of one fetch */
@@ -66,8 +72,11 @@ struct repo_config {
 struct config {
     GPtrArray *repos;   /* of struct repo_config *, in the order of the file */
     unsigned max_jobs;  /* default: number of processors */
-    unsigned max_looks; /* looks at once, default 16; one that takes over 5 s gives its place up */
-    int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
+    unsigned max_looks; /* `git ls-remote` at once, default 16; one that takes over 5 s gives its
+                           place up */
+    unsigned max_looks_per_host;        /* looks at one host at once, default 16 */
+    unsigned looks_per_minute_per_host; /* that begin at one host; 0 = no limit, the default */
+    int64_t look_timeout_ms;            /* hard limit of one look, default 30 s */
     /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
     int64_t drain_timeout_ms;
     /* Retention, see store/retention.h; 0 = for ever, no limit, off. */

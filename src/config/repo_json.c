@@ -105,7 +105,8 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_DURATION:
     case SCHEMA_SIZE:
         *(int64_t *)field = number;
-        return json_is_integer(value) && number >= key->minimum;
+        return json_is_integer(value) &&
+               (number >= key->minimum || (key->zero_word && number == 0));
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:

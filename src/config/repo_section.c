@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "config/path_filter.h"
 
 enum { NAME_MAX_BYTES = 100 };
@@ -170,6 +171,7 @@ static const char *const interrupt_choices[] = {"fail", "rerun", NULL};
 static const char *const sandbox_choices[] = {"off", "workspace", "strict", NULL};
 static const char *const executor_choices[] = {"local", NULL};
 static const char *const approval_choices[] = {"never", "on_change", NULL};
+static const char *const road_choices[] = {"auto", "git", NULL};
 static const char *const notify_choices[] = {"all", "failures", "changes", "none", NULL};
 
 const char *config_sandbox_name(enum sandbox_choice choice)
@@ -197,7 +199,13 @@ const struct schema_key repo_section_keys[] = {
     {"paths", SCHEMA_STRING_LIST, FIELD(paths), .check = check_pattern},
     {"skip_ci", SCHEMA_BOOLEAN, FIELD(skip_ci)},
     {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},
-    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},
+    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS,
+     .zero_word = "auto"},
+    {"poll_interval_min", SCHEMA_DURATION, FIELD(poll_interval_min_ms), POLL_MINIMUM_MS,
+     7 * DAY_MS},
+    {"poll_interval_max", SCHEMA_DURATION, FIELD(poll_interval_max_ms), POLL_MINIMUM_MS,
+     7 * DAY_MS},
+    {"road", SCHEMA_CHOICE, FIELD(road), .choices = road_choices},
     {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},
     {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},
     {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},
@@ -252,6 +260,8 @@ struct repo_config *repo_section_new(void)
     section->readable = g_new0(char *, 1);
     section->hidden = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
+    section->poll_interval_min_ms = 15 * 1000;
+    section->poll_interval_max_ms = 15 * 60 * 1000;
     section->timeout_ms = 3600 * 1000;
     section->grace_ms = 10 * 1000;
     section->fetch_timeout_ms = 10 * 60 * 1000;
@@ -313,6 +323,21 @@ static void check_name(const struct toml_value *section, const char *file,
     }
 }
 
+static void check_intervals(const struct repo_config *repo, const struct toml_value *section,
+                            const char *file, struct diagnostics *diagnostics)
+{
+    if (repo->poll_interval_min_ms <= repo->poll_interval_max_ms) {
+        return;
+    }
+    const struct toml_value *key = toml_find(section, "poll_interval_min");
+    key = key ? key : toml_find(section, "poll_interval_max");
+    key = key ? key : section;
+    g_autofree char *least = units_format_duration(repo->poll_interval_min_ms);
+    g_autofree char *most = units_format_duration(repo->poll_interval_max_ms);
+    diagnostics_add(diagnostics, file, key->key_line, key->key_column,
+                    "poll_interval_min (%s) is more than poll_interval_max (%s)", least, most);
+}
+
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,
                                       struct diagnostics *diagnostics)
@@ -330,6 +355,7 @@ struct repo_config *repo_section_read(const struct toml_value *section,
             "section \"%s\" has no \"path\": the URL or absolute path of the repository",
             section->key);
     }
+    check_intervals(repo, section, file, diagnostics);
     expand_home_in_place(&repo->url);
     expand_home_in_place(&repo->ssh_key_path);
     expand_home_in_list(repo->writable);

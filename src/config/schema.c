@@ -143,6 +143,10 @@ static bool read_quantity(const struct reading *reading)
         if (!is_plain_string(reading, value)) {
             return false;
         }
+        if (g_strcmp0(reading->key->zero_word, value->as.string.bytes) == 0) {
+            *(int64_t *)reading->field = 0;
+            return true;
+        }
         if (!parse(value->as.string.bytes, &number, &error)) {
             return complain_text(reading, value, error->message);
         }

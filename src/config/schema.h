@@ -45,6 +45,7 @@ struct schema_key {
     int64_t minimum, maximum;   /* maximum 0 = none, for durations and sizes */
     const char *const *choices; /* NULL-terminated */
     enum schema_state state;
+    const char *zero_word;   /* durations: this word stands for 0, whatever the minimum */
     const char *empty_array; /* why an array without elements is refused; NULL = it is not */
     /* A further check of a string or of each string of a list; false with `why` (freed by the
      * schema) set. */

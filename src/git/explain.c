@@ -33,6 +33,7 @@ static const char *const noise[] = {
 struct cause {
     const char *sign; /* found in a line */
     const char *hint;
+    enum git_failure failure;
 };
 
 /* The first sign found in the text decides: the narrower ones stand above the wider ones. */
@@ -52,24 +53,31 @@ static const struct cause causes[] = {
     {"returned error: 401", GIT_HINT_LOGIN_REFUSED},
     {"returned error: 403", GIT_HINT_FORBIDDEN},
     {"returned error: 429", GIT_HINT_TOO_OFTEN},
-    {"certificate", GIT_HINT_CERTIFICATE},
+    {"certificate", GIT_HINT_CERTIFICATE, GIT_FAILURE_UNTRUSTED},
     {"SSL", GIT_HINT_TLS},
     {"gnutls_handshake", GIT_HINT_TLS},
-    {"Could not resolve", GIT_HINT_NAME},
-    {"Couldn't connect to server", GIT_HINT_NOTHING_LISTENS},
-    {"Failed to connect", GIT_HINT_NOTHING_LISTENS},
-    {"Connection refused", "nothing listens there: check host and port"},
-    {"No route to host", "the host can't be reached: check the network"},
-    {"Network is unreachable", "the host can't be reached: check the network"},
-    {"timed out", GIT_HINT_TIMEOUT},
-    {"Operation too slow", GIT_HINT_SLOW},
+    {"Could not resolve", GIT_HINT_NAME, GIT_FAILURE_UNREACHABLE},
+    {"Couldn't connect to server", GIT_HINT_NOTHING_LISTENS, GIT_FAILURE_UNREACHABLE},
+    {"Failed to connect", GIT_HINT_NOTHING_LISTENS, GIT_FAILURE_UNREACHABLE},
+    {"Connection refused", "nothing listens there: check host and port", GIT_FAILURE_UNREACHABLE},
+    {"No route to host", "the host can't be reached: check the network", GIT_FAILURE_UNREACHABLE},
+    {"Network is unreachable", "the host can't be reached: check the network",
+     GIT_FAILURE_UNREACHABLE},
+    {"timed out", GIT_HINT_TIMEOUT, GIT_FAILURE_UNREACHABLE},
+    {"Connection closed by",
+     "the server hung up before the login: it may be overloaded, or refuse this address",
+     GIT_FAILURE_UNREACHABLE},
+    {"Connection reset by", "the server hung up: it may be overloaded, or refuse this address",
+     GIT_FAILURE_UNREACHABLE},
+    {"Operation too slow", GIT_HINT_SLOW, GIT_FAILURE_UNREACHABLE},
     {"dubious ownership", "the repository belongs to another user; if you trust it: "
                           "git config --global --add safe.directory, with its path"},
-    {"does not appear to be a git repository", GIT_HINT_PATH},
-    {"epository not found", "it does not exist, or this account may not see it"},
-    {"no such repository", GIT_HINT_PATH},
-    {"returned error: 404", GIT_HINT_PATH},
-    {"' not found", GIT_HINT_PATH},
+    {"does not appear to be a git repository", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"epository not found", "it does not exist, or this account may not see it",
+     GIT_FAILURE_ABSENT},
+    {"no such repository", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"returned error: 404", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"' not found", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
     {"couldn't find remote ref", "the branch does not exist there any more"},
     {"' not allowed",
      "only the protocol of the address itself is allowed: look for url.*.insteadOf in your "
@@ -237,6 +245,19 @@ static const struct cause *find_cause(char **lines, const char **line)
         }
     }
     return NULL;
+}
+
+enum git_failure git_failure_of(const char *stderr_text)
+{
+    if (strstr(stderr_text, "Host key verification failed") ||
+        strstr(stderr_text, "has changed and you have requested") ||
+        strstr(stderr_text, "host key is known for ")) {
+        return GIT_FAILURE_UNTRUSTED;
+    }
+    g_auto(GStrv) lines = g_strsplit_set(stderr_text, "\r\n", -1);
+    const char *line = NULL;
+    const struct cause *cause = find_cause(lines, &line);
+    return cause ? cause->failure : GIT_FAILURE_OTHER;
 }
 
 /* The lines that tell something, the last ones of them when there are many. */

@@ -130,6 +130,14 @@ def network():
 
 
 @pytest.fixture
+def ref_server():
+    from env.refserver import RefServer
+    server = RefServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def hung():
     from env.servers import HungServer
     server = HungServer()

@@ -5,23 +5,34 @@
 #include "poll/remote.h"
 #include "poll/schedule.h"
 
-static void schedule_success__first_look__within_second_half_of_interval(void)
+static void schedule_first__few_remotes__at_once(void)
 {
-    const uint32_t randoms[] = {0, 1, UINT32_MAX / 2, UINT32_MAX};
-    for (unsigned i = 0; i < G_N_ELEMENTS(randoms); i++) {
-        int64_t wait_ms = schedule_after_success(60000, 1, randoms[i]);
-        g_assert_cmpint(wait_ms, >=, 30000);
-        g_assert_cmpint(wait_ms, <=, 60000);
-    }
-    g_assert_cmpint(schedule_after_success(60000, 1, 0), <,
-                    schedule_after_success(60000, 1, UINT32_MAX));
+    g_assert_cmpint(schedule_first(0, 1, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(0, 20, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(19, 20, 10, 60000), ==, 190);
+}
+
+static void schedule_first__thousands__spread_over_the_interval(void)
+{
+    g_assert_cmpint(schedule_first(0, 100000, 10, 60000), ==, 0);
+    g_assert_cmpint(schedule_first(50000, 100000, 10, 60000), ==, 30000);
+    g_assert_cmpint(schedule_first(99999, 100000, 10, 60000), <, 60000);
+    g_assert_cmpint(schedule_first(99999, 100000, 10, 60000), >, 59990);
+}
+
+static void schedule_success__first_look__anywhere_in_the_interval(void)
+{
+    g_assert_cmpint(schedule_after_success(60000, true, 0), ==, 60000);
+    g_assert_cmpint(schedule_after_success(60000, true, UINT32_MAX / 2 + 1), ==, 30000);
+    g_assert_cmpint(schedule_after_success(60000, true, UINT32_MAX), >, 0);
+    g_assert_cmpint(schedule_after_success(60000, true, UINT32_MAX), <=, 1);
 }
 
 static void schedule_success__later_looks__within_five_percent(void)
 {
-    g_assert_cmpint(schedule_after_success(60000, 0, 0), ==, 57000);
-    g_assert_cmpint(schedule_after_success(60000, 0, UINT32_MAX), ==, 63000);
-    g_assert_cmpint(schedule_after_success(10, 0, UINT32_MAX), ==, 10);
+    g_assert_cmpint(schedule_after_success(60000, false, 0), ==, 57000);
+    g_assert_cmpint(schedule_after_success(60000, false, UINT32_MAX), ==, 63000);
+    g_assert_cmpint(schedule_after_success(10, false, UINT32_MAX), ==, 10);
 }
 
 static void schedule_failure__in_a_row__doubles_up_to_the_cap(void)
@@ -37,6 +48,37 @@ static void schedule_failure__in_a_row__doubles_up_to_the_cap(void)
 static void schedule_failure__interval_beyond_the_cap__stays_the_interval(void)
 {
     g_assert_cmpint(schedule_after_failure(86400000, 9, 0), ==, 86400000);
+}
+
+static void schedule_due__counts_from_the_begin_but_leaves_a_pause(void)
+{
+    g_assert_cmpint(schedule_due(1000, 1200, 60000), ==, 61000);
+    g_assert_cmpint(schedule_due(1000, 60900, 60000), ==, 75900);
+    g_assert_cmpint(schedule_due(1000, 31000, 1000), ==, 31250);
+}
+
+static void schedule_automatic__follows_the_quiet_time_within_bounds(void)
+{
+    const int64_t minute = 60000;
+    g_assert_cmpint(schedule_automatic(0, 15000, 15 * minute), ==, 15000);
+    g_assert_cmpint(schedule_automatic(5 * minute, 15000, 15 * minute), ==, 15000);
+    g_assert_cmpint(schedule_automatic(60 * minute, 15000, 15 * minute), ==, 3 * minute);
+    g_assert_cmpint(schedule_automatic(24 * 60 * minute, 15000, 15 * minute), ==, 15 * minute);
+    g_assert_cmpint(schedule_automatic(INT64_MAX, 15000, 15 * minute), ==, 15 * minute);
+    g_assert_cmpint(schedule_automatic(60 * minute, 5000, 5000), ==, 5000);
+}
+
+static void schedule_watched__is_a_safety_net(void)
+{
+    g_assert_cmpint(schedule_watched(1000), ==, SCHEDULE_WATCHED_MS);
+    g_assert_cmpint(schedule_watched(2 * SCHEDULE_WATCHED_MS), ==, 2 * SCHEDULE_WATCHED_MS);
+}
+
+static void schedule_slack__is_a_hundredth_and_never_long(void)
+{
+    g_assert_cmpint(schedule_slack(50), ==, 0);
+    g_assert_cmpint(schedule_slack(10000), ==, 100);
+    g_assert_cmpint(schedule_slack(86400000), ==, SCHEDULE_SLACK_MAX_MS);
 }
 
 static char *main_only[] = {(char *)"main", NULL};
@@ -200,7 +242,7 @@ static void remote__sections_of_one_url__ask_for_all_their_refs_once(void)
     g_ptr_array_add(repos, &second);
     g_ptr_array_add(repos, &third);
     const struct config config = {.repos = repos};
-    g_autoptr(GHashTable) remotes = remotes_from_config(&config, NULL, 0);
+    g_autoptr(GHashTable) remotes = remotes_from_config(&config);
     g_assert_cmpuint(g_hash_table_size(remotes), ==, 1);
     g_autoptr(GList) values = g_hash_table_get_values(remotes);
     const struct remote *remote = values->data;
@@ -233,14 +275,25 @@ static void detect__branch_named_like_a_tag__is_a_branch_of_its_own(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/poll/schedule_success__first_look__within_second_half_of_interval",
-                    schedule_success__first_look__within_second_half_of_interval);
+    g_test_add_func("/poll/schedule_first__few_remotes__at_once",
+                    schedule_first__few_remotes__at_once);
+    g_test_add_func("/poll/schedule_first__thousands__spread_over_the_interval",
+                    schedule_first__thousands__spread_over_the_interval);
+    g_test_add_func("/poll/schedule_success__first_look__anywhere_in_the_interval",
+                    schedule_success__first_look__anywhere_in_the_interval);
     g_test_add_func("/poll/schedule_success__later_looks__within_five_percent",
                     schedule_success__later_looks__within_five_percent);
     g_test_add_func("/poll/schedule_failure__in_a_row__doubles_up_to_the_cap",
                     schedule_failure__in_a_row__doubles_up_to_the_cap);
     g_test_add_func("/poll/schedule_failure__interval_beyond_the_cap__stays_the_interval",
                     schedule_failure__interval_beyond_the_cap__stays_the_interval);
+    g_test_add_func("/poll/schedule_due__counts_from_the_begin_but_leaves_a_pause",
+                    schedule_due__counts_from_the_begin_but_leaves_a_pause);
+    g_test_add_func("/poll/schedule_automatic__follows_the_quiet_time_within_bounds",
+                    schedule_automatic__follows_the_quiet_time_within_bounds);
+    g_test_add_func("/poll/schedule_watched__is_a_safety_net", schedule_watched__is_a_safety_net);
+    g_test_add_func("/poll/schedule_slack__is_a_hundredth_and_never_long",
+                    schedule_slack__is_a_hundredth_and_never_long);
     g_test_add_func("/poll/detect__every_situation__has_its_verdict",
                     detect__every_situation__has_its_verdict);
     g_test_add_func("/poll/detect__known_branch_no_longer_asked_for__is_unwanted",

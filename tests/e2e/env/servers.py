@@ -2,6 +2,7 @@
 
 They listen on 127.0.0.1, or at the address that is named (of a host of env/network.py).
 """
+import contextlib
 import getpass
 import os
 import pathlib
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import threading
 
+from .processes import descendants
 from .waiting import LIMIT, wait_until
 
 
@@ -200,7 +202,12 @@ class GitSsh:
         return False
 
     def swap_host_key(self, host_key="host_b"):
+        """Another machine in the place of this one, so that connections end, too."""
+        connections = descendants(self.daemon.pid, but="")
         self.stop()
+        for pid in connections:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.start(host_key)
 
     def trust(self, host_key="host_a"):
