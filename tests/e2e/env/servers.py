@@ -186,10 +186,11 @@ class GitSsh:
         d = self.directory
         if os.geteuid() == 0:
             pathlib.Path("/run/sshd").mkdir(exist_ok=True)
+        # HOME: bash reads ~/.bashrc behind sshd, and what somebody has in there may take as long as it likes.
         (d / "sshd_config").write_text(
             f"{self.settings}Port {self.port}\nListenAddress {self.address}\nHostKey {d / host_key}\nPidFile {d}/sshd.pid\n"
             f"AuthorizedKeysFile {d}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n")
+            f"KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\nSetEnv HOME={d}\n")
         self.daemon = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(d / "sshd_config"), "-E", str(d / "sshd.log")],
                                        stdin=subprocess.DEVNULL)
         # The pid file is written after the port is taken: something that listens there may be somebody else.
