@@ -19,7 +19,7 @@ FUNCTION_LINES = 80
 
 # folder -> folders it may include besides itself. `.` is src/main.c, which ties the parts together.
 ARROWS = {
-    ".": {"base", "commands", "daemon", "git"},
+    ".": {"base", "commands", "daemon", "git", "poll"},
     "base": set(),
     "config": {"base"},
     "store": {"base"},

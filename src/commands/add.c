@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
@@ -21,7 +22,7 @@ struct addition {
     char *name, *ssh_key;
     char *sandbox; /* the level, as it is written */
     gboolean run, no_check;
-    GHashTable *refs; /* what the remote has; NULL with --no-check */
+    GHashTable *refs; /* the remote's branches (git/refset.h); NULL with --no-check */
 };
 
 /* An unknown host is never trusted by us: a person compares fingerprints. */
@@ -52,11 +53,20 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
+static const char *find_tip(const struct addition *addition)
+{
+    g_autofree char *full = g_strconcat(REFKEY_HEADS, addition->branch, NULL);
+    return addition->refs ? g_hash_table_lookup(addition->refs, full) : NULL;
+}
+
 static int report_missing_branch(const struct addition *addition)
 {
     unsigned count = 0;
     g_autofree const char **names =
         (const char **)g_hash_table_get_keys_as_array(addition->refs, &count);
+    for (unsigned i = 0; i < count; i++) {
+        names[i] += strlen(REFKEY_HEADS);
+    }
     qsort(names, count, sizeof(*names), compare_names);
     const char *nearest = text_nearest(addition->branch, names);
     g_autoptr(GString) list = g_string_new(NULL);
@@ -79,7 +89,7 @@ static int check_remote(struct addition *addition, const struct url *url)
         return code;
     }
     const struct git_remote remote = {addition->url, addition->ssh_key};
-    static const char *const every_branch[] = {NULL};
+    static const char *const every_branch[] = {REFKEY_HEADS "*", NULL};
     g_autoptr(GError) error = NULL;
     addition->refs = git_look_now(&remote, every_branch, LOOK_TIMEOUT_MS, &error);
     if (!addition->refs) {
@@ -89,7 +99,7 @@ static int check_remote(struct addition *addition, const struct url *url)
         return code;
     }
     bool is_name = *addition->branch && !text_is_glob(addition->branch);
-    if (is_name && !g_hash_table_contains(addition->refs, addition->branch)) {
+    if (is_name && !find_tip(addition)) {
         return report_missing_branch(addition);
     }
     return -1;
@@ -182,16 +192,18 @@ static bool queue_tips(const struct addition *addition, const struct repo_config
     g_autofree char *selection = repo_config_selection(repo);
     bool good = store_repo_put_selection(store, repo->name, selection, error);
     GHashTableIter iterator;
-    void *name = NULL;
+    void *full = NULL;
     void *tip = NULL;
     g_hash_table_iter_init(&iterator, addition->refs);
-    while (good && g_hash_table_iter_next(&iterator, &name, &tip)) {
-        if (!repo_config_wants_branch(repo, name)) {
+    while (good && g_hash_table_iter_next(&iterator, &full, &tip)) {
+        const char *key = refkey_of(full);
+        if (!repo_config_wants_branch(repo, refkey_branch(key))) {
             continue;
         }
-        struct branch branch = {.repo = repo->name, .name = name, .tip = tip, .seen_ms = now_ms};
+        struct branch branch = {
+            .repo = repo->name, .name = (char *)key, .tip = tip, .seen_ms = now_ms};
         struct job_request request = {.repo = repo->name,
-                                      .branch = name,
+                                      .branch = key,
                                       .sha = tip,
                                       .trigger = JOB_TRIGGER_ADD,
                                       .priority = repo->priority};
@@ -199,7 +211,7 @@ static bool queue_tips(const struct addition *addition, const struct repo_config
         good = store_branch_put(store, &branch, error) &&
                store_job_enqueue(store, &request, now_ms, &id, NULL, error);
         if (good) {
-            g_autofree char *shown = text_escape(name);
+            g_autofree char *shown = text_escape(refkey_branch(key));
             printf("job %" G_GINT64_FORMAT " queued: %s of %s\n", id, text_short_id(tip), shown);
         }
     }
@@ -238,7 +250,7 @@ static int finish(const struct addition *addition)
         return code;
     }
     wake_daemon(&addition->context->paths);
-    const char *tip = addition->refs ? g_hash_table_lookup(addition->refs, addition->branch) : NULL;
+    const char *tip = find_tip(addition);
     g_autofree char *branch = text_escape(addition->branch);
     printf("%s is watched now, %s%s\n", addition->name, *branch ? "branch " : "every branch",
            branch);

@@ -54,6 +54,7 @@ static const struct {
     {NULL, "state", COMPLETION_STATES},
     {NULL, "state-dir", COMPLETION_DIRECTORIES},
     {NULL, "step", COMPLETION_NOTHING},
+    {NULL, "tag", COMPLETION_TAGS},
     {NULL, "timeout", COMPLETION_NOTHING},
     {NULL, "user", COMPLETION_NOTHING},
 };

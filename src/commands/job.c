@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -71,7 +72,8 @@ static void print_job(const struct command_context *context, const struct job *j
     putchar('\n');
     print_line("reason", job->reason);
     print_line("repo", job->repo);
-    print_line("branch", job->branch);
+    print_line("branch", refkey_branch(job->branch));
+    print_line("tag", refkey_tag(job->branch));
     print_line("commit", job->sha);
     print_line("previous", job->previous_sha);
     print_line("subject", job->subject);

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "daemon/timetable.h"
 
 enum tty_colour show_state_colour(enum job_state state)
 {
@@ -46,6 +48,18 @@ json_t *show_json_number(int64_t number)
     return number ? json_integer(number) : json_null();
 }
 
+void show_json_set_ref(json_t *object, const char *key)
+{
+    json_object_set_new(object, "branch", show_json_text(refkey_branch(key)));
+    json_object_set_new(object, "tag", show_json_text(refkey_tag(key)));
+}
+
+char *show_ref(const char *key)
+{
+    g_autofree char *words = refkey_describe(key);
+    return text_escape(words);
+}
+
 static json_t *step_to_json(const struct step *step)
 {
     json_t *argv = json_array();
@@ -80,7 +94,7 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_t *object = json_object();
     json_object_set_new(object, "id", json_integer(job->id));
     json_object_set_new(object, "repo", show_json_text(job->repo));
-    json_object_set_new(object, "branch", show_json_text(job->branch));
+    show_json_set_ref(object, job->branch);
     json_object_set_new(object, "sha", show_json_text(job->sha));
     json_object_set_new(object, "previous_sha", show_json_text(job->previous_sha));
     json_object_set_new(object, "subject", show_json_text(job->subject));
@@ -96,6 +110,19 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_object_set_new(object, "finished", show_json_number(job->finished_ms));
     json_object_set_new(object, "steps", list);
     return object;
+}
+
+int64_t show_next_schedule_ms(struct store *store, const struct repo_config *repo)
+{
+    int64_t done_ms = clock_now_ms();
+    g_autofree char *lines = timetable_lines(repo);
+    g_autoptr(GPtrArray) stored = store && *lines ? store_schedules(store, NULL) : NULL;
+    for (unsigned i = 0; stored && i < stored->len; i++) {
+        const struct repo_schedule *schedule = g_ptr_array_index(stored, i);
+        bool is_it = strcmp(schedule->repo, repo->name) == 0;
+        done_ms = is_it && strcmp(schedule->lines, lines) == 0 ? schedule->done_ms : done_ms;
+    }
+    return timetable_next_ms(repo, done_ms);
 }
 
 int show_json_print(json_t *root)

@@ -101,8 +101,8 @@ static void print_text(const struct health *health)
     for (unsigned i = 0; health->running_jobs && i < health->running_jobs->len; i++) {
         const struct job *job = g_ptr_array_index(health->running_jobs, i);
         g_autofree char *took = show_elapsed(job->started_ms, 0);
-        g_autofree char *branch = text_escape(job->branch);
-        printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, branch,
+        g_autofree char *ref = show_ref(job->branch);
+        printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, ref,
                text_short_id(job->sha), took);
     }
     if (health->messages_waiting > 0 || health->messages_given_up > 0) {

@@ -361,3 +361,14 @@ char *repo_config_selection(const struct repo_config *repo)
     g_autofree char *exclusions = g_strjoinv("\n", repo->branch_exclusions);
     return g_strdup_printf("%s\n\n%s\n\n%s", repo->url, targets, exclusions);
 }
+
+bool repo_config_wants_tag(const struct repo_config *repo, const char *tag)
+{
+    return matches_any(repo->target_tags, tag);
+}
+
+char *repo_config_tag_selection(const struct repo_config *repo)
+{
+    g_autofree char *targets = g_strjoinv("\n", repo->target_tags);
+    return repo->target_tags[0] ? g_strdup_printf("%s\n\n%s", repo->url, targets) : NULL;
+}

@@ -37,6 +37,10 @@ struct repo_config {
     char *url;  /* `path`: https, http, ssh, scp-like, file:// or an absolute path; ~/ expanded */
     char **target_branches;   /* names and globs; empty = every branch (target_branch = "") */
     char **branch_exclusions; /* names and globs */
+    char **target_tags;       /* names and globs; empty = no tags */
+    char **schedule;          /* lines of cron (poll/cron.h), each of them good; empty = none */
+    char **paths;             /* patterns (config/path_filter.h); empty = whatever changed */
+    bool skip_ci;             /* a subject that says [skip ci] is obeyed */
     char *ssh_key_path;       /* absolute, or NULL */
     int64_t poll_interval_ms; /* >= 1000 (50 in builds with injected faults) */
     int64_t timeout_ms;       /* of the whole job */
@@ -101,16 +105,26 @@ bool config_sandbox_is_known(const char *name);
  * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */
 char *repo_config_selection(const struct repo_config *repo);
 
+bool repo_config_wants_tag(const struct repo_config *repo, const char *tag);
+
+/* The same for tags, which are selected apart from branches; NULL when the section asks for none.
+ */
+char *repo_config_tag_selection(const struct repo_config *repo);
+
 /* A section as JSON for phantom_ci-job, and back (every field but `line`). */
 char *repo_config_to_json(const struct repo_config *repo);
 struct repo_config *repo_config_from_json(const char *json, size_t length, GError **error);
 void repo_config_free(struct repo_config *repo);
 
-/* Further checks of `path` (with ~/ expanded) and of branch names that are no globs, which belong
- * to another module. Set once at the start of the program; NULL = only the light checks that are
- * made in any case. */
+/* Further checks, which belong to other modules. Set once at the start of the program; NULL = only
+ * the light checks that are made in any case. */
 typedef bool (*config_text_check)(const char *text, GError **error);
-void config_set_checks(config_text_check check_url, config_text_check check_branch);
+struct config_checks {
+    config_text_check url;      /* `path`, with ~/ expanded */
+    config_text_check ref_name; /* of a branch or a tag, when it is no glob */
+    config_text_check schedule; /* a line of `schedule` */
+};
+void config_set_checks(const struct config_checks *checks);
 
 /* Checks one file by its name as `phantom_ci check FILE` does: Repo.toml, config.toml, else a
  * workflow. */

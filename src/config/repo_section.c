@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "config/path_filter.h"
 
 enum { NAME_MAX_BYTES = 100 };
 
@@ -13,13 +14,11 @@ enum { POLL_MINIMUM_MS = 50 };
 enum { POLL_MINIMUM_MS = 1000 };
 #endif
 
-static config_text_check url_check;
-static config_text_check branch_check;
+static struct config_checks checks;
 
-void config_set_checks(config_text_check check_url, config_text_check check_branch)
+void config_set_checks(const struct config_checks *further)
 {
-    url_check = check_url;
-    branch_check = check_branch;
+    checks = *further;
 }
 
 static bool refuse(char **why, const char *reason)
@@ -81,7 +80,7 @@ static bool check_path(const char *text, char **why)
                       "it is a relative path; write a URL, an absolute path, or one that begins "
                       "with ~/");
     }
-    return ask(url_check, expanded, why);
+    return ask(checks.url, expanded, why);
 }
 
 /* Names and globs. */
@@ -90,7 +89,7 @@ static bool check_branch(const char *text, char **why)
     if (*text == '-' || has_control_character(text)) {
         return refuse(why, "a branch name neither begins with '-' nor holds control characters");
     }
-    return text_is_glob(text) || ask(branch_check, text, why);
+    return text_is_glob(text) || ask(checks.ref_name, text, why);
 }
 
 static bool check_target(const char *text, char **why)
@@ -102,6 +101,28 @@ static bool check_target(const char *text, char **why)
 static bool check_exclusion(const char *text, char **why)
 {
     return *text ? check_branch(text, why) : refuse(why, "a branch name is empty");
+}
+
+static bool check_tag(const char *text, char **why)
+{
+    if (*text == '-' || has_control_character(text)) {
+        return refuse(why, "a tag's name neither begins with '-' nor holds control characters");
+    }
+    if (!*text || g_str_has_prefix(text, "refs/")) {
+        return refuse(why, "write a tag's short name, or a glob such as \"v*\"");
+    }
+    return text_is_glob(text) || ask(checks.ref_name, text, why);
+}
+
+static bool check_schedule(const char *text, char **why)
+{
+    return ask(checks.schedule, text, why);
+}
+
+static bool check_pattern(const char *text, char **why)
+{
+    return has_control_character(text) ? refuse(why, "it holds control characters")
+                                       : path_filter_check(text, why);
 }
 
 static bool check_keep(const char *text, char **why)
@@ -171,6 +192,10 @@ const struct schema_key repo_section_keys[] = {
     {"target_branch", SCHEMA_STRING_LIST, FIELD(target_branches), .check = check_target,
      .empty_array = "it is an empty list; write \"\" to run every branch"},
     {"branch_exclusions", SCHEMA_COMMA_LIST, FIELD(branch_exclusions), .check = check_exclusion},
+    {"target_tags", SCHEMA_STRING_LIST, FIELD(target_tags), .check = check_tag},
+    {"schedule", SCHEMA_STRING_LIST, FIELD(schedule), .check = check_schedule},
+    {"paths", SCHEMA_STRING_LIST, FIELD(paths), .check = check_pattern},
+    {"skip_ci", SCHEMA_BOOLEAN, FIELD(skip_ci)},
     {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},
     {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},
     {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},
@@ -209,10 +234,6 @@ const struct schema_key repo_section_keys[] = {
     {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"target_tags", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"schedule", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"paths", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"skip_ci", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
 };
 const struct schema_key *const repo_default_keys = repo_section_keys + 1;
@@ -222,6 +243,9 @@ struct repo_config *repo_section_new(void)
     struct repo_config *section = g_new0(struct repo_config, 1);
     section->target_branches = g_strsplit("master", ",", -1);
     section->branch_exclusions = g_new0(char *, 1);
+    section->target_tags = g_new0(char *, 1);
+    section->schedule = g_new0(char *, 1);
+    section->paths = g_new0(char *, 1);
     section->keep = g_new0(char *, 1);
     section->env = g_new0(char *, 1);
     section->writable = g_new0(char *, 1);

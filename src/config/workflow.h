@@ -34,6 +34,8 @@ struct workflow *workflow_parse(const char *bytes, size_t length, const char *fi
                                 struct diagnostics *diagnostics);
 void workflow_free(struct workflow *workflow);
 
+#define WORKFLOW_PATH_OF_TAGS "workflow/tag.toml"
+
 /* "workflow/feature/x.toml"; NULL when the branch name cannot name a path below workflow/ (a
  * component
  * "." or "..", an empty one). Free with g_free(). */

@@ -25,6 +25,7 @@
 #include "daemon/sd_notify.h"
 #include "daemon/signals.h"
 #include "daemon/supervise.h"
+#include "daemon/timetable.h"
 #include "daemon/watch.h"
 #include "poll/poller.h"
 #include "store/reserve.h"
@@ -51,6 +52,7 @@ struct daemon {
     struct deliver *deliver;
     bool was_sending;
     struct housekeeping *housekeeping;
+    struct timetable *timetable;
     struct watch *watch;
     struct look_status_file *looks;
     GHashTable *look_states; /* repo -> struct look_status * */
@@ -185,6 +187,7 @@ static void use_config(struct daemon *daemon, struct config *config)
     supervise_set_config(daemon->supervise, config);
     deliver_set_config(daemon->deliver, config);
     housekeeping_set_config(daemon->housekeeping, config);
+    timetable_set_config(daemon->timetable, config);
     config_free(old);
     open_look_status(daemon);
     daemon->jobs_to_start = true;
@@ -383,6 +386,7 @@ static void do_what_is_due(struct daemon *daemon)
         reload(daemon);
     }
     poller_run(daemon->poller, now_ms);
+    daemon->jobs_to_start = timetable_run(daemon->timetable) || daemon->jobs_to_start;
     if (housekeeping_run(daemon->housekeeping, now_ms) || daemon->jobs_to_start) {
         daemon->jobs_to_start = false;
         supervise_start_queued(daemon->supervise);
@@ -401,6 +405,7 @@ static int time_to_wait(const struct daemon *daemon)
         due_ms = MIN(due_ms, daemon->reload_due_ms);
         due_ms = MIN(due_ms, deliver_next_due_ms(daemon->deliver));
         due_ms = MIN(due_ms, housekeeping_next_due_ms(daemon->housekeeping));
+        due_ms = MIN(due_ms, timetable_next_due_ms(daemon->timetable));
     }
     if (daemon->watchdog_ms > 0) {
         due_ms = MIN(due_ms, daemon->watchdog_due_ms);
@@ -411,13 +416,14 @@ static int time_to_wait(const struct daemon *daemon)
     return due_ms == INT64_MAX ? -1 : (int)CLAMP(due_ms - now_ms, 0, 24 * 3600 * 1000);
 }
 
-enum { SLOT_SIGNALS, SLOT_WAKE, SLOT_WATCH, SLOT_COUNT };
+enum { SLOT_SIGNALS, SLOT_WAKE, SLOT_WATCH, SLOT_TIMETABLE, SLOT_COUNT };
 
 static void wait_for_something(struct daemon *daemon)
 {
     GArray *fds = daemon->pollfds;
     g_array_set_size(fds, 0);
-    const int own[SLOT_COUNT] = {daemon->signal_fd, daemon->wake_fd, watch_fd(daemon->watch)};
+    const int own[SLOT_COUNT] = {daemon->signal_fd, daemon->wake_fd, watch_fd(daemon->watch),
+                                 timetable_fd(daemon->timetable)};
     for (int i = 0; i < SLOT_COUNT; i++) {
         struct pollfd entry = {.fd = own[i], .events = POLLIN};
         g_array_append_val(fds, entry);
@@ -437,6 +443,9 @@ static void wait_for_something(struct daemon *daemon)
     }
     if (entries[SLOT_WAKE].revents) {
         take_wake(daemon);
+    }
+    if (entries[SLOT_TIMETABLE].revents) {
+        timetable_take(daemon->timetable);
     }
     if (entries[SLOT_WATCH].revents && watch_take(daemon->watch) && !daemon->draining) {
         daemon->reload_due_ms = clock_monotonic_ms() + RELOAD_DELAY_MS;
@@ -463,6 +472,7 @@ static void release(struct daemon *daemon)
     supervise_free(daemon->supervise);
     deliver_free(daemon->deliver);
     housekeeping_free(daemon->housekeeping);
+    timetable_free(daemon->timetable);
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
@@ -501,6 +511,7 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
                                      options->quiet ? LAUNCH_OUTPUT_QUIET : LAUNCH_OUTPUT_PREFIXED);
     daemon.deliver = deliver_new(paths, daemon.store);
     daemon.housekeeping = housekeeping_new(paths);
+    daemon.timetable = timetable_new(daemon.store);
     supervise_set_gate(daemon.supervise, housekeeping_may_start, daemon.housekeeping);
     use_config(&daemon, config);
     supervise_adopt(daemon.supervise);

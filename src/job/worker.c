@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/refkey.h"
 #include "base/units.h"
 #include "base/wake.h"
 #include "job/ledger.h"
@@ -145,6 +146,7 @@ static void prepare(struct worker *worker)
 {
     g_autofree char *section = file_component_from_name(worker->job->repo);
     g_autofree char *branch = file_component_from_name(worker->job->branch);
+    worker->ref = refkey_full(worker->job->branch);
     worker->keep_ref = g_strdup_printf("%s/%s", section, branch);
     worker->deadline_ms = clock_monotonic_ms() + worker->repo->timeout_ms;
     worker->remote = (struct git_remote){worker->repo->url, worker->repo->ssh_key_path};
@@ -207,6 +209,7 @@ static void release(struct worker *worker)
     job_free(worker->job);
     store_close(worker->store);
     fd_close(&worker->stop_fd);
+    g_free(worker->ref);
     g_free(worker->keep_ref);
     g_free(worker->temporary);
     g_free(worker->stop_reason);
@@ -217,7 +220,7 @@ static void release(struct worker *worker)
 
 /* In this order; the first that gives a verdict is the last. */
 static bool (*const job_phases[])(struct worker *worker) = {
-    phase_fetch, phase_rules, phase_workflow, phase_checkout, phase_steps,
+    phase_fetch, phase_rules, phase_announce, phase_workflow, phase_checkout, phase_steps,
 };
 
 static int run_claimed(struct worker *worker)

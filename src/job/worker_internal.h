@@ -24,6 +24,7 @@ struct worker {
     int64_t deadline_ms; /* of the job, monotonic */
     struct git_remote remote;
     struct git_limits limits;
+    char *ref; /* full name of the branch or tag */
     char *keep_ref;
     struct mirror *mirror;
     struct checkout *checkout;
@@ -57,6 +58,7 @@ bool worker_is_stopped(struct worker *worker);
 /* The phases; false when the job has its verdict. */
 bool phase_fetch(struct worker *worker);
 bool phase_rules(struct worker *worker);
+bool phase_announce(struct worker *worker);
 bool phase_workflow(struct worker *worker);
 bool phase_checkout(struct worker *worker);
 bool phase_steps(struct worker *worker);

@@ -127,7 +127,7 @@ static void begin_look(struct poller *poller, struct remote *remote, int64_t now
     g_autoptr(GError) error = NULL;
     remote->look_begun_ms = now_ms;
     remote->look_begun_utc_ms = clock_now_ms();
-    remote->look = git_look_start(&address, (const char *const *)remote->patterns, &error);
+    remote->look = git_look_start(&address, (const char *const *)remote->wanted, &error);
     if (!remote->look) {
         report(poller, remote, NULL, error, now_ms);
         return;

@@ -29,8 +29,8 @@ struct poll_look {
 struct poller_callbacks {
     /* A look has begun. */
     void (*begun)(const struct poll_look *look, void *data);
-    /* It ended well: branch name -> object id. False with `error` when the answer could not be
-     * recorded: the look counts as failed. */
+    /* It ended well: a table as git/refset.h has it, of what all sections of the remote ask for.
+     * False with `error` when the answer could not be recorded: the look counts as failed. */
     bool (*seen)(const struct poll_look *look, GHashTable *refs, void *data, GError **error);
     /* It is over; the next one is due at next_ms (UTC). `failure` is NULL after a good one. */
     void (*ended)(const struct poll_look *look, unsigned failures, int64_t next_ms,

@@ -1,6 +1,6 @@
 #include "poll/remote.h"
 
-#include <string.h>
+#include "base/refkey.h"
 
 static void remote_free(void *data)
 {
@@ -8,7 +8,7 @@ static void remote_free(void *data)
     g_free(remote->url);
     g_free(remote->ssh_key_path);
     g_ptr_array_unref(remote->sections);
-    g_strfreev(remote->patterns);
+    g_strfreev(remote->wanted);
     git_look_free(remote->look);
     g_free(remote);
 }
@@ -24,35 +24,40 @@ static struct remote *remote_new(const struct repo_config *repo, int64_t now_ms)
     return remote;
 }
 
-/* The branches that the sections ask for together; one section that wants every branch wants them
- * all. */
-static char **union_of_patterns(const GPtrArray *sections)
+static void add_wanted(GPtrArray *wanted, GHashTable *known, const char *prefix, const char *name)
 {
-    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
-    GPtrArray *patterns = g_ptr_array_new();
-    bool every_branch = false;
+    g_autofree char *full = g_strconcat(prefix, name, NULL);
+    if (!g_hash_table_contains(known, full)) {
+        g_hash_table_add(known, full);
+        g_ptr_array_add(wanted, g_steal_pointer(&full));
+    }
+}
+
+/* The refs that the sections ask for together, each once. */
+static char **union_of_wanted(const GPtrArray *sections)
+{
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    GPtrArray *wanted = g_ptr_array_new();
     for (unsigned i = 0; i < sections->len; i++) {
         const struct repo_config *repo = g_ptr_array_index(sections, i);
-        every_branch = every_branch || !repo->target_branches[0];
+        if (!repo->target_branches[0]) {
+            add_wanted(wanted, known, REFKEY_HEADS, "*");
+        }
         for (char **target = repo->target_branches; *target; target++) {
-            if (g_hash_table_add(names, *target)) {
-                g_ptr_array_add(patterns, g_strdup(*target));
-            }
+            add_wanted(wanted, known, REFKEY_HEADS, *target);
+        }
+        for (char **target = repo->target_tags; *target; target++) {
+            add_wanted(wanted, known, REFKEY_TAGS, *target);
         }
     }
-    g_ptr_array_add(patterns, NULL);
-    char **result = (char **)g_ptr_array_free(patterns, FALSE);
-    if (every_branch) {
-        g_strfreev(result);
-        result = g_new0(char *, 1);
-    }
-    return result;
+    g_ptr_array_add(wanted, NULL);
+    return (char **)g_ptr_array_free(wanted, FALSE);
 }
 
 static void finish_remote(struct remote *remote, int64_t now_ms)
 {
-    g_strfreev(remote->patterns);
-    remote->patterns = union_of_patterns(remote->sections);
+    g_strfreev(remote->wanted);
+    remote->wanted = union_of_wanted(remote->sections);
     remote->interval_ms = INT64_MAX;
     for (unsigned i = 0; i < remote->sections->len; i++) {
         const struct repo_config *repo = g_ptr_array_index(remote->sections, i);

@@ -13,7 +13,7 @@ struct remote {
     char *url;
     char *ssh_key_path;    /* or NULL */
     GPtrArray *sections;   /* of const struct repo_config *, not owned */
-    char **patterns;       /* branches that any section asks for; empty = every branch */
+    char **wanted;         /* full ref names and globs that any section asks for */
     int64_t interval_ms;   /* the shortest of its sections */
     int64_t due_ms;        /* monotonic; INT64_MAX while a look is under way */
     unsigned failures;     /* in a row */

@@ -55,6 +55,19 @@ static const char *const migrations[] = {
     " status INTEGER NOT NULL DEFAULT 0, answer TEXT);"
     "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
     "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
+    /* 3: tags and schedules. Columns called branch hold keys of refs (base/refkey.h) from now on:
+     * what looks like a full name becomes one. */
+    "UPDATE branch SET name = 'refs/heads/' || name WHERE name GLOB 'refs/*';"
+    "UPDATE job SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "UPDATE decision SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "UPDATE outbox SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "CREATE TABLE tag(repo TEXT NOT NULL, name TEXT NOT NULL, tip TEXT NOT NULL, seen INTEGER NOT "
+    "NULL, gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(repo, name)) WITHOUT ROWID;"
+    "CREATE INDEX job_tag ON job(repo, id DESC) WHERE branch GLOB 'refs/tags/*';"
+    "ALTER TABLE repo ADD COLUMN tag_selection TEXT;"
+    /* schedule: the lines that were reckoned with; scheduled: up to when that has been done. */
+    "ALTER TABLE repo ADD COLUMN schedule TEXT;"
+    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;",
 };
 
 size_t store_schema_version(void)

@@ -13,7 +13,7 @@ static const char *const job_states[] = {
 
 static const char *const job_triggers[] = {
     [JOB_TRIGGER_PUSH] = "push", [JOB_TRIGGER_RUN] = "run",     [JOB_TRIGGER_RETRY] = "retry",
-    [JOB_TRIGGER_ADD] = "add",   [JOB_TRIGGER_RERUN] = "rerun",
+    [JOB_TRIGGER_ADD] = "add",   [JOB_TRIGGER_RERUN] = "rerun", [JOB_TRIGGER_SCHEDULE] = "schedule",
 };
 
 static const char *const job_stops[] = {

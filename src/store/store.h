@@ -76,13 +76,16 @@ enum job_trigger {
     JOB_TRIGGER_RUN,
     JOB_TRIGGER_RETRY,
     JOB_TRIGGER_ADD,
-    JOB_TRIGGER_RERUN
+    JOB_TRIGGER_RERUN,
+    JOB_TRIGGER_SCHEDULE
 };
-const char *job_trigger_name(enum job_trigger trigger); /* "push" "run" "retry" "add" "rerun" */
+/* "push" "run" "retry" "add" "rerun" "schedule" */
+const char *job_trigger_name(enum job_trigger trigger);
 bool job_trigger_from_name(const char *name, enum job_trigger *trigger);
 
 enum job_stop { JOB_STOP_NONE, JOB_STOP_CANCEL, JOB_STOP_SUPERSEDE, JOB_STOP_KILL };
 
+/* `branch` is a key of a branch or a tag (base/refkey.h), here and in everything below. */
 struct job {
     int64_t id;
     char *repo, *branch, *sha;
@@ -112,7 +115,8 @@ struct job_request {
  * the queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new
  * commit and job, and when the newest earlier push job of the branch is superseded so or blocked,
  * its previous_sha is carried over in place of request->previous_sha. What a person asked for by
- * hand (run, retry) is not superseded. `superseded` may be NULL. */
+ * hand (run, retry) or a schedule is not superseded. A job of JOB_TRIGGER_SCHEDULE supersedes the
+ * queued ones of that trigger, repo and branch. `superseded` may be NULL. */
 bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
                        int64_t *id, unsigned *superseded, GError **error);
 
@@ -156,6 +160,16 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error);
  */
 struct job *store_job_latest(struct store *store, const char *repo, const char *branch,
                              GError **error);
+
+/* The newest job of a tag of the repo, or NULL without error. */
+struct job *store_job_latest_of_tags(struct store *store, const char *repo, GError **error);
+
+/* The commit that the last job of the branch before job `before_id` has really run: to success, to
+ * failure, or into its timeout; what ended otherwise did not come to a verdict about its commit.
+ * Without one *job is 0 and *sha is what the oldest push followed, which may be NULL. Free with
+ * g_free(). */
+bool store_job_last_run(struct store *store, const char *repo, const char *branch,
+                        int64_t before_id, int64_t *job, char **sha, GError **error);
 
 /* ----------------------------------------------------------------- steps */
 
@@ -207,15 +221,19 @@ GPtrArray *store_notes(struct store *store, int64_t job, GError **error);
 /* -------------------------------------------------------- repos, branches */
 
 struct branch {
-    char *repo, *name;
-    char *tip;       /* the last one seen; NULL for a target that was never seen */
-    int64_t seen_ms; /* when the tip was first seen */
-    int64_t gone_ms; /* since when the branch is missing on the remote; 0 = it is there */
+    char *repo, *name; /* the key of a branch or a tag */
+    char *tip;         /* the last one seen; NULL for a target that was never seen */
+    int64_t seen_ms;   /* when the tip was first seen */
+    int64_t gone_ms;   /* since when the branch is missing on the remote; 0 = it is there */
 };
 void branch_free(struct branch *branch);
 
-/* Branches of a repo, or of all repos when NULL, by repo and name. */
+/* Branches of a repo, or of all repos when NULL, by repo and name; without tags. */
 GPtrArray *store_branches(struct store *store, const char *repo, GError **error);
+/* The same for tags, of which there may be a hundred thousand. */
+GPtrArray *store_tags(struct store *store, const char *repo, GError **error);
+bool store_count_tags(struct store *store, const char *repo, int64_t *count, GError **error);
+/* By their keys, branches and tags are kept apart. */
 bool store_branch_put(struct store *store, const struct branch *branch, GError **error);
 /* Forgets a branch that the section no longer asks for; its jobs and decisions stay. */
 bool store_branch_remove(struct store *store, const char *repo, const char *name, GError **error);
@@ -227,11 +245,29 @@ bool store_repo_get_selection(struct store *store, const char *repo, char **sele
 bool store_repo_put_selection(struct store *store, const char *repo, const char *selection,
                               GError **error);
 
+/* The same for the selection of tags (see repo_config_tag_selection()). NULL forgets it with all
+ * tags. */
+bool store_repo_get_tag_selection(struct store *store, const char *repo, char **selection,
+                                  GError **error);
+bool store_repo_put_tag_selection(struct store *store, const char *repo, const char *selection,
+                                  GError **error);
+
+/* Schedules: which lines were reckoned with, and up to when they have been carried out. */
+struct repo_schedule {
+    char *repo, *lines;
+    int64_t done_ms;
+};
+void repo_schedule_free(struct repo_schedule *schedule);
+GPtrArray *store_schedules(struct store *store, GError **error);
+/* `lines` NULL: the repo has none any more. */
+bool store_schedule_put(struct store *store, const char *repo, const char *lines, int64_t done_ms,
+                        GError **error);
+
 bool store_repo_set_paused(struct store *store, const char *repo, bool paused, GError **error);
 bool store_repo_is_paused(struct store *store, const char *repo, bool *paused, GError **error);
 
-/* Removes a repo's branches, selection, decisions and requests; its jobs stay as history. Queued
- * jobs of it are canceled. */
+/* Removes a repo's branches, tags, selections, schedule, decisions and requests; its jobs stay as
+ * history. Queued jobs of it are canceled. */
 bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error);
 
 /* ------------------------------------------------------ decisions, requests */

@@ -55,21 +55,21 @@ static char *judge(char **targets, const char *tip, bool gone, const char *seen,
                    bool selection_changed)
 {
     struct repo_config repo = repo_with(targets, nothing);
-    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_branch));
+    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_ref));
     g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
     if (!tip || strcmp(tip, "absent") != 0) {
-        struct known_branch branch = {"main", tip, gone};
+        struct known_ref branch = {"main", tip, gone};
         g_array_append_val(known, branch);
     }
     if (seen) {
-        g_hash_table_insert(refs, (char *)"main", (char *)seen);
+        g_hash_table_insert(refs, (char *)"refs/heads/main", (char *)seen);
     }
     g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, selection_changed);
     g_autoptr(GString) text = g_string_new(NULL);
     static const char *const names[] = {"baseline", "created", "moved",   "gone",
                                         "returned", "missing", "unwanted"};
     for (unsigned i = 0; i < events->len; i++) {
-        const struct branch_event *event = g_ptr_array_index(events, i);
+        const struct ref_event *event = g_ptr_array_index(events, i);
         g_string_append_printf(text, "%s%s %s>%s", i ? ";" : "", names[event->kind],
                                event->old_tip ? event->old_tip : "",
                                event->new_tip ? event->new_tip : "");
@@ -119,20 +119,40 @@ static void detect__glob_targets__new_branches_run_and_absent_ones_are_not_missi
 {
     char *exclusions[] = {(char *)"release/old*", NULL};
     struct repo_config repo = repo_with(main_and_release, exclusions);
-    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_branch));
-    struct known_branch main_branch = {"main", "a", false};
+    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_ref));
+    struct known_ref main_branch = {"main", "a", false};
     g_array_append_val(known, main_branch);
     g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
-    g_hash_table_insert(refs, (char *)"main", (char *)"a");
-    g_hash_table_insert(refs, (char *)"release/1/x", (char *)"b");
-    g_hash_table_insert(refs, (char *)"release/old1", (char *)"c");
-    g_hash_table_insert(refs, (char *)"other", (char *)"d");
+    g_hash_table_insert(refs, (char *)"refs/heads/main", (char *)"a");
+    g_hash_table_insert(refs, (char *)"refs/heads/release/1/x", (char *)"b");
+    g_hash_table_insert(refs, (char *)"refs/heads/release/old1", (char *)"c");
+    g_hash_table_insert(refs, (char *)"refs/heads/other", (char *)"d");
     g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, false);
     g_assert_cmpuint(events->len, ==, 1);
-    const struct branch_event *event = g_ptr_array_index(events, 0);
-    g_assert_cmpint(event->kind, ==, BRANCH_CREATED);
-    g_assert_cmpstr(event->name, ==, "release/1/x");
+    const struct ref_event *event = g_ptr_array_index(events, 0);
+    g_assert_cmpint(event->kind, ==, REF_CREATED);
+    g_assert_cmpstr(event->key, ==, "release/1/x");
     g_assert_cmpstr(event->new_tip, ==, "b");
+}
+
+/* Its short name looks like a tag's full one. */
+static void detect__branch_named_like_a_tag__is_a_branch_of_its_own(void)
+{
+    struct repo_config repo = repo_with(nothing, nothing);
+    g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_ref));
+    g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_insert(refs, (char *)"refs/heads/refs/tags/v1", (char *)"a");
+    g_hash_table_insert(refs, (char *)"refs/tags/v1", (char *)"b");
+    g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, false);
+    g_assert_cmpuint(events->len, ==, 1);
+    const struct ref_event *event = g_ptr_array_index(events, 0);
+    g_assert_cmpint(event->kind, ==, REF_CREATED);
+    g_assert_cmpstr(event->key, ==, "refs/heads/refs/tags/v1");
+    g_assert_cmpstr(event->new_tip, ==, "a");
+    struct known_ref branch = {event->key, "a", false};
+    g_array_append_val(known, branch);
+    g_autoptr(GPtrArray) none = detect_changes(&repo, known, refs, false);
+    g_assert_cmpuint(none->len, ==, 0);
 }
 
 int main(int argc, char **argv)
@@ -152,5 +172,7 @@ int main(int argc, char **argv)
                     detect__known_branch_no_longer_asked_for__is_unwanted);
     g_test_add_func("/poll/detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing",
                     detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing);
+    g_test_add_func("/poll/detect__branch_named_like_a_tag__is_a_branch_of_its_own",
+                    detect__branch_named_like_a_tag__is_a_branch_of_its_own);
     return g_test_run();
 }
