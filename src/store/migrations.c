@@ -68,6 +68,20 @@ static const char *const migrations[] = {
     /* schedule: the lines that were reckoned with; scheduled: up to when that has been done. */
     "ALTER TABLE repo ADD COLUMN schedule TEXT;"
     "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;",
+    /* 4: trust. signer, signing_key: who signed the commit; block: which rule refused the job; pin:
+     * the digest of what an approval of its workflow would be for. An approval stays when its jobs
+     * go. */
+    "ALTER TABLE job ADD COLUMN signer TEXT;"
+    "ALTER TABLE job ADD COLUMN signing_key TEXT;"
+    "ALTER TABLE job ADD COLUMN block TEXT;"
+    "ALTER TABLE job ADD COLUMN pin TEXT;"
+    "UPDATE job SET block = 'rewind' WHERE state = 'blocked';"
+    "CREATE TABLE approval(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL,"
+    " branch TEXT NOT NULL, sha TEXT NOT NULL, block TEXT NOT NULL, pin TEXT,"
+    /* Unique: one job for a blocked one, however often it is approved. */
+    " blocked_job INTEGER NOT NULL UNIQUE, job INTEGER NOT NULL, approver TEXT NOT NULL,"
+    " at INTEGER NOT NULL, reason TEXT);"
+    "CREATE INDEX approval_branch ON approval(repo, branch, block, id DESC);",
 };
 
 size_t store_schema_version(void)
