@@ -38,7 +38,7 @@ LIBRARIES = {
     r"sqlite3\.h": r"src/store/",
     r"toml\+\+": r"src/config/toml_shim\.cpp$",
     r"curl/": r"src/net/",
-    r"jansson\.h": r"src/(config|commands|daemon|notify)/",
+    r"jansson\.h": r"src/(config|commands|daemon|job|notify)/",
     r"seccomp\.h|linux/landlock\.h": r"src/sandbox/",
     r"sys/socket\.h": r"src/daemon/sd_notify\.c$|src/sandbox/filter\.c$|src/net/attempt\.c$",
     r"netdb\.h|pwd\.h|gio/": r"^$",

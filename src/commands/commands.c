@@ -40,6 +40,11 @@ const struct command commands[] = {
      "cancels the job. On a disk with less than min_free it is not run (exit code 75), unless with "
      "--force.",
      command_run},
+    {"sandbox", "NAME [--explain] [--json] [-- COMMAND...]",
+     "say what the sandbox of a repository's steps is, or try a command in it",
+     "Without a command: the operations that make the sandbox, in their order. A command runs as a "
+     "step would, in the workspace as it is, and its exit code is that of this command.",
+     command_sandbox},
     {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
     {"approve", "JOB [--yes]", "run a job after all that a rule has blocked",
      "It shows what would be approved, asks, and queues a new job for that very commit. What was "
@@ -111,7 +116,7 @@ static const struct command hidden = {
     "KIND is line (with the words up to the cursor), commands, options, repos, branches, tags, "
     "jobs, "
     "messages, states, "
-    "message-states, targets or formats. One candidate a line, with a tab and its meaning.",
+    "message-states, targets, formats or levels. One candidate a line, with a tab and its meaning.",
     command_complete};
 
 const struct command *command_find(const char *name)

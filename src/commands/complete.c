@@ -5,7 +5,8 @@
  *   phantom_ci __complete -- line WORD...     what may stand in the place of the last word
  *   phantom_ci __complete KIND [WORD]         commands, options COMMAND, repos, branches [REPO],
  *                                             tags [REPO], jobs [active|finished|blocked],
- * messages, states, message-states, targets, formats
+ *                                             messages, states, message-states, targets, formats,
+ *                                             levels
  *
  * One candidate a line, with a tab and its meaning if there is one. A line that begins with a tab
  * asks the shell for names that it knows better: "\tfiles" or "\tdirectories".
@@ -109,6 +110,13 @@ static void list_formats(struct listing *listing)
 {
     add(listing, "systemd", NULL);
     add(listing, "launchd", NULL);
+}
+
+static void list_levels(struct listing *listing)
+{
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_WORKSPACE), NULL);
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_STRICT), NULL);
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_OFF), NULL);
 }
 
 /* --------------------------------------------- from the configuration and the store */
@@ -299,6 +307,7 @@ static void (*const listers[])(struct listing *listing) = {
     [COMPLETION_MESSAGE_STATES] = list_message_states,
     [COMPLETION_TARGETS] = list_targets,
     [COMPLETION_FORMATS] = list_formats,
+    [COMPLETION_LEVELS] = list_levels,
     [COMPLETION_FILES] = ask_for_files,
     [COMPLETION_DIRECTORIES] = ask_for_directories,
 };
@@ -383,6 +392,7 @@ static int complete_kind(struct command_context *context, const char *name, cons
         {"message-states", NULL, COMPLETION_MESSAGE_STATES},
         {"targets", NULL, COMPLETION_TARGETS},
         {"formats", NULL, COMPLETION_FORMATS},
+        {"levels", NULL, COMPLETION_LEVELS},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (strcmp(kinds[i].name, name) == 0 &&

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/libexec.h"
+#include "base/text.h"
 #include "job/stop.h"
 #include "sandbox/bubblewrap.h"
 #include "sandbox/hint.h"
@@ -96,6 +97,19 @@ void confinement_free(struct confinement *confinement)
 char *confinement_describe(const struct confinement *confinement)
 {
     return sandbox_plan_describe(confinement->plan);
+}
+
+json_t *confinement_to_json(const struct confinement *confinement)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; confinement && i < confinement->plan->len; i++) {
+        const struct sandbox_op *op = g_ptr_array_index(confinement->plan, i);
+        g_autofree char *path = op->path ? text_escape(op->path) : NULL;
+        json_array_append_new(list, json_pack("{s:s, s:s*, s:s*, s:s}", "operation",
+                                              sandbox_op_name(op->kind), "path", path, "value",
+                                              op->text, "why", op->why));
+    }
+    return list;
 }
 
 char **confinement_environment(const struct confinement *confinement, char **environment)

@@ -12,6 +12,7 @@
 #define PHANTOM_CI_JOB_CONFINED_H
 
 #include <glib.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -28,8 +29,10 @@ bool confinement_new(const struct repo_config *repo, const struct paths *paths,
                      GError **error);
 void confinement_free(struct confinement *confinement);
 
-/* What it does, for people or as JSON; free with g_free(). */
+/* What it does, for people; free with g_free(). */
 char *confinement_describe(const struct confinement *confinement);
+/* The same as an array of objects; an empty one for NULL. */
+json_t *confinement_to_json(const struct confinement *confinement);
 
 /* The environment of a step as the sandbox changes it; takes and gives a vector for g_strfreev().
  */

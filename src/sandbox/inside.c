@@ -252,9 +252,9 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* From process 1 of a namespace: everybody else in it, and nobody outside (see main). */
 static void tell_all(int number)
 {
-    /* From process 1 of a namespace: everybody else in it, and nobody outside. */
     kill(-1, number);
     kill(-1, SIGCONT);
 }
@@ -400,7 +400,8 @@ int main(int argc, char **argv)
         puts("phantom_ci-sandbox " PHANTOM_CI_VERSION);
         return 0;
     }
-    if (!parse(argc, argv, &inside) || fcntl(INSIDE_REPORT_FD, F_GETFD) < 0) {
+    /* Only process 1 of a namespace has nobody but its own in kill(-1). */
+    if (!parse(argc, argv, &inside) || getpid() != 1 || fcntl(INSIDE_REPORT_FD, F_GETFD) < 0) {
         fputs("phantom_ci-sandbox is started by phantom_ci-job, not by hand; to try a command in a "
               "sandbox: phantom_ci sandbox NAME -- COMMAND\n",
               stderr);

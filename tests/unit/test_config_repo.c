@@ -69,7 +69,10 @@ static const char every_key[] =
     "on_interrupt = \"rerun\"\n"
     "submodules = true\n"
     "keep = [\"target/\", \".cache/x\"]\n"
-    "sandbox = \"off\"\n"
+    "sandbox = \"strict\"\n"
+    "writable = \"~/www\"\n"
+    "readable = [\"/opt/a\", \"/opt/b\"]\n"
+    "hidden = [\"/srv\"]\n"
     "executor = \"local\"\n"
     "workflow_approval = \"never\"\n"
     "notify = \"changes\"\n"
@@ -103,6 +106,11 @@ static void test_every_key(void)
     g_assert_true(repo->submodules);
     assert_list(repo->keep, "target/|.cache/x");
     assert_list(repo->env, "RUST_LOG=info|N=3|B=true|CI=yes|E=");
+    g_assert_cmpint(repo->sandbox, ==, SANDBOX_CHOICE_STRICT);
+    g_assert_cmpint(repo->network, ==, NETWORK_ALLOWED);
+    assert_list(repo->writable, "/home/me/www");
+    assert_list(repo->readable, "/opt/a|/opt/b");
+    assert_list(repo->hidden, "/srv");
     config_free(config);
 }
 
@@ -280,12 +288,9 @@ static void test_unavailable(void)
         {"memory_max = '2G'", "1", "\"memory_max\"" LATER},
         {"pids_max = 512", "1", "\"pids_max\"" LATER},
         {"pids_max = 0", "12", "\"pids_max\" must be from 1 to 2147483647, found 0\n"},
-        {"writable = ['/srv/www']", "1", "\"writable\"" LATER},
-        {"  network = false", "3", "\"network\"" LATER},
-        {"sandbox = 'workspace'", "1",
-         "\"sandbox = workspace\" is not available in this version of phantom_ci; write \"off\" or "
-         "remove the "
-         "line\n"},
+        {"writable = 'www'", "12",
+         "\"writable\": write an absolute path, or one that begins with ~/\n"},
+        {"network = 'no'", "11", "\"network\" must be true or false, found a string\n"},
         {"sandbox = 'offf'", "11",
          "\"sandbox\" must be one of \"off\", \"workspace\", \"strict\", found \"offf\", did you "
          "mean \"off\"?\n"},

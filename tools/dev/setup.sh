@@ -30,16 +30,18 @@ packages_build() {
     apt-get)
         echo gcc g++ make libc6-dev meson ninja-build pkg-config libglib2.0-dev libsqlite3-dev \
             libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libseccomp-dev git openssh-client \
-            ca-certificates
+            ca-certificates bubblewrap
         ;;
     dnf)
         echo gcc gcc-c++ make meson ninja-build pkgconf-pkg-config glib2-devel sqlite-devel \
-            jansson-devel tomlplusplus-devel libcurl-devel libseccomp-devel git-core openssh-clients
+            jansson-devel tomlplusplus-devel libcurl-devel libseccomp-devel git-core openssh-clients \
+            bubblewrap
         ;;
-    pacman) echo gcc make meson ninja pkgconf glib2 sqlite jansson tomlplusplus curl libseccomp git openssh ;;
+    pacman) echo gcc make meson ninja pkgconf glib2 sqlite jansson tomlplusplus curl libseccomp git openssh \
+        bubblewrap ;;
     apk)
         echo gcc g++ make musl-dev meson samurai pkgconf glib-dev sqlite-dev jansson-dev \
-            tomlplusplus-dev curl-dev libseccomp-dev linux-headers git openssh-client-default
+            tomlplusplus-dev curl-dev libseccomp-dev linux-headers git openssh-client-default bubblewrap
         ;;
     brew) echo meson ninja pkgconf glib sqlite jansson tomlplusplus curl git ;;
     esac
