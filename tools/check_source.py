@@ -27,7 +27,7 @@ ARROWS = {
     "sandbox": {"base"},
     "notify": {"base", "config", "store"},
     "poll": {"base", "config", "git"},
-    "net": {"base", "sandbox"},
+    "net": {"base", "git", "sandbox"},
     "daemon": {"base", "config", "store", "poll", "net", "notify"},
     "job": {"base", "config", "store", "git", "notify", "sandbox"},
     "commands": {"base", "config", "store", "git", "sandbox", "notify", "net", "poll", "daemon"},

@@ -16,8 +16,9 @@ enum {
     REFSET_DIGEST_LENGTH = 64, /* SHA-256 in hexadecimal */
 };
 
-/* What a look asks for, made ready for being compared with a million names: a ref costs the same
- * whether one name is wanted or a thousand; only globs cost one comparison each. */
+/* What a look asks for, made ready for being compared with a million names: a ref costs about the
+ * same whether one name is wanted or a thousand. A glob costs more only for refs that begin with
+ * its fixed head. */
 struct refset_wanted;
 
 /* `names`: full ref names, and globs of them as text_glob_match() knows them ('*' matches '/');
@@ -29,10 +30,13 @@ bool refset_wants(const struct refset_wanted *wanted, const char *name);
 /* An empty table. Free with g_hash_table_unref(). */
 GHashTable *refset_new(void);
 
-/* Keeps a ref when `wanted` asks for it (NULL: whatever it is), its name is one that
- * url_remote_branch_is_valid() takes (behind refs/heads/ or refs/tags/) and its object id is 40 or
- * 64 lower-case hexadecimal digits and not all zeros. False when the set is full (REFSET_MAX_REFS);
- * a ref that is not kept is no failure. The same name again replaces the id. */
+/* True when the name is one that url_remote_branch_is_valid() takes, behind refs/heads/ or
+ * refs/tags/, and the object id is 40 or 64 lower-case hexadecimal digits and not all zeros. */
+bool refset_is_valid(const char *name, size_t name_length, const char *id, size_t id_length);
+
+/* Keeps a ref when `wanted` asks for it (NULL: whatever it is) and it is valid. False when the set
+ * is full (REFSET_MAX_REFS); a ref that is not kept is no failure. The same name again replaces the
+ * id. */
 bool refset_add(GHashTable *refs, const struct refset_wanted *wanted, const char *name,
                 size_t name_length, const char *id, size_t id_length);
 

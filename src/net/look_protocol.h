@@ -31,12 +31,14 @@ enum {
 /* How a remote is spoken to. What a look learned comes back with its answer, and goes with the next
  * look as the first thing to try. */
 enum net_road {
-    NET_ROAD_UNKNOWN,  /* "" */
-    NET_ROAD_V2,       /* "v2": the ls-refs command at once */
-    NET_ROAD_V2_ASKED, /* "v2-asked": the server must be asked for its capabilities first */
-    NET_ROAD_V0,       /* "v0": the advertisement of all refs */
-    NET_ROAD_GIT,      /* "git": this helper can't; `git ls-remote` is to be tried */
+    NET_ROAD_UNKNOWN,   /* "" */
+    NET_ROAD_V2,        /* "v2": the ls-refs command at once */
+    NET_ROAD_V2_SHA256, /* "v2-sha256": the same with object-format=sha256 */
+    NET_ROAD_V2_ASKED,  /* "v2-asked": the server must be asked for its capabilities first */
+    NET_ROAD_V0,        /* "v0": the advertisement of all refs */
+    NET_ROAD_GIT,       /* "git": this helper can't; `git ls-remote` is to be tried */
 };
+/* The parser takes "", too. */
 const char *net_road_name(enum net_road road);
 bool net_road_parse(const char *text, enum net_road *road);
 
@@ -51,16 +53,24 @@ struct net_look {
     int64_t timeout_ms;
 };
 
+/* ERROR_INVALID or ERROR_LIMIT (with nothing appended) when the look breaks a rule above. NULL
+ * known and options are empty ones. */
 bool net_look_encode(GByteArray *out, const struct net_look *look, GError **error);
+
+/* On failure *look is cleared, but for the id if that was good, so that the look can be answered as
+ * refused. */
 bool net_look_parse(const struct net_message *message, struct net_look *look, GError **error);
+
+/* Overwrites URL and options, and frees. Fine for a zeroed struct, and twice. */
 void net_look_clear(struct net_look *look);
 
-/* One part of a look's refs: "id SP name LF" lines. */
+/* One part of a look's refs: "id SP name LF" lines, at most NET_REFS_MAX_BYTES. */
 void net_refs_encode(GByteArray *out, const char *id, const char *lines, size_t length);
 /* All of a table (git/refset.h), in as many messages as it takes. */
 void net_refs_encode_table(GByteArray *out, const char *id, GHashTable *refs);
-/* The look's id (free with g_free()), its refs added to `refs` (every line is checked). NULL on
- * nonsense. */
+/* The look's id (free with g_free()), its refs added to `refs` (git/refset.h; every line is
+ * checked, not whether it was asked for). NULL on nonsense (ERROR_INVALID) or when there are more
+ * than REFSET_MAX_REFS (ERROR_LIMIT); then some may have been added. */
 char *net_refs_parse(const struct net_message *message, GHashTable *refs, GError **error);
 
 enum net_look_outcome {
@@ -97,7 +107,13 @@ struct net_looked {
         .retry_after_ms = -1                                                                       \
     }
 
+/* Asserts that a good look has a digest and no error, and another one an error and no digest. What
+ * a server may have put into it is made to keep the rules: the error is escaped and cut, a location
+ * that is no http or https address of a repository, or has a user in it, is left out. NULL texts
+ * are empty ones. */
 void net_looked_encode(GByteArray *out, const struct net_looked *looked);
+
+/* On failure *looked is cleared. */
 bool net_looked_parse(const struct net_message *message, struct net_looked *looked, GError **error);
 void net_looked_clear(struct net_looked *looked);
 
@@ -108,9 +124,12 @@ struct net_login {
     char *user;
     char *password; /* both empty: there is none for this prefix (any more) */
 };
-/* False when it does not fit into one write (PIPE_BUF): ERROR_LIMIT. */
+/* False when it breaks a rule, or does not fit into one write (PIPE_BUF): ERROR_LIMIT. NULL texts
+ * are empty ones. `out` is secret; made large enough (PIPE_BUF), no copy of it stays behind. */
 bool net_login_encode(GByteArray *out, const struct net_login *login, GError **error);
+/* On failure *login is cleared. */
 bool net_login_parse(const struct net_message *message, struct net_login *login, GError **error);
+/* Overwrites and frees. */
 void net_login_clear(struct net_login *login);
 
 #endif

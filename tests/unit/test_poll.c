@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "poll/detect.h"
+#include "poll/remote.h"
 #include "poll/schedule.h"
 
 static void schedule_success__first_look__within_second_half_of_interval(void)
@@ -47,7 +48,22 @@ static struct repo_config repo_with(char **targets, char **exclusions)
     return (struct repo_config){.name = (char *)"app",
                                 .url = (char *)"/srv/app.git",
                                 .target_branches = targets,
-                                .branch_exclusions = exclusions};
+                                .branch_exclusions = exclusions,
+                                .target_tags = nothing};
+}
+
+static char *describe(const GPtrArray *events)
+{
+    static const char *const names[] = {"baseline", "created", "moved",   "gone",
+                                        "returned", "missing", "unwanted"};
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < events->len; i++) {
+        const struct ref_event *event = g_ptr_array_index(events, i);
+        g_string_append_printf(text, "%s%s %s>%s", i ? ";" : "", names[event->kind],
+                               event->old_tip ? event->old_tip : "",
+                               event->new_tip ? event->new_tip : "");
+    }
+    return g_string_free(text, FALSE);
 }
 
 /* One known branch "main" (none when `tip` is "absent") against one look; the events as text. */
@@ -65,16 +81,7 @@ static char *judge(char **targets, const char *tip, bool gone, const char *seen,
         g_hash_table_insert(refs, (char *)"refs/heads/main", (char *)seen);
     }
     g_autoptr(GPtrArray) events = detect_changes(&repo, known, refs, selection_changed);
-    g_autoptr(GString) text = g_string_new(NULL);
-    static const char *const names[] = {"baseline", "created", "moved",   "gone",
-                                        "returned", "missing", "unwanted"};
-    for (unsigned i = 0; i < events->len; i++) {
-        const struct ref_event *event = g_ptr_array_index(events, i);
-        g_string_append_printf(text, "%s%s %s>%s", i ? ";" : "", names[event->kind],
-                               event->old_tip ? event->old_tip : "",
-                               event->new_tip ? event->new_tip : "");
-    }
-    return g_string_free(g_steal_pointer(&text), FALSE);
+    return describe(events);
 }
 
 static void detect__every_situation__has_its_verdict(void)
@@ -135,6 +142,74 @@ static void detect__glob_targets__new_branches_run_and_absent_ones_are_not_missi
     g_assert_cmpstr(event->new_tip, ==, "b");
 }
 
+/* Tags against one look: what the section asks for among them, and nothing of branches. */
+static void detect_tags__every_situation__has_its_verdict(void)
+{
+    static const struct {
+        const char *key, *tip;
+        bool gone;
+        const char *ref, *seen;
+        bool selection_changed;
+        const char *expected;
+    } cases[] = {
+        {NULL, NULL, false, "refs/tags/v1", "a", true, "baseline >a"},
+        {NULL, NULL, false, "refs/tags/v1", "a", false, "created >a"},
+        {NULL, NULL, false, "refs/tags/latest", "a", false, "created >a"},
+        {NULL, NULL, false, "refs/tags/x", "a", false, ""},
+        {NULL, NULL, false, "refs/heads/v1", "a", false, ""},
+        {NULL, NULL, false, "refs/heads/refs/tags/v1", "a", false, ""},
+        {NULL, NULL, false, NULL, NULL, true, ""},
+        {"refs/tags/v1", "a", false, "refs/tags/v1", "a", true, ""},
+        {"refs/tags/v1", "a", false, "refs/tags/v1", "b", false, "moved a>b"},
+        {"refs/tags/v1", "a", false, "refs/heads/v1", "a", false, "gone a>"},
+        {"refs/tags/v1", "a", true, NULL, NULL, false, ""},
+        {"refs/tags/v1", "a", true, "refs/tags/v1", "a", false, "returned a>a"},
+        {"refs/tags/v1", "a", true, "refs/tags/v1", "b", false, "moved a>b"},
+        {"refs/tags/x", "a", false, "refs/tags/x", "a", true, "unwanted a>"},
+    };
+    char *tags[] = {(char *)"v*", (char *)"latest", NULL};
+    struct repo_config repo = repo_with(main_only, nothing);
+    repo.target_tags = tags;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(struct known_ref));
+        g_autoptr(GHashTable) refs = g_hash_table_new(g_str_hash, g_str_equal);
+        if (cases[i].key) {
+            struct known_ref tag = {cases[i].key, cases[i].tip, cases[i].gone};
+            g_array_append_val(known, tag);
+        }
+        if (cases[i].ref) {
+            g_hash_table_insert(refs, (char *)cases[i].ref, (char *)cases[i].seen);
+        }
+        g_autoptr(GPtrArray) events =
+            detect_tag_changes(&repo, known, refs, cases[i].selection_changed);
+        g_autofree char *verdict = describe(events);
+        g_assert_cmpstr(verdict, ==, cases[i].expected);
+    }
+}
+
+/* Sections of one URL share a look, which asks for what any of them wants. */
+static void remote__sections_of_one_url__ask_for_all_their_refs_once(void)
+{
+    char *tags[] = {(char *)"v*", (char *)"main", NULL};
+    struct repo_config first = repo_with(main_and_release, nothing);
+    struct repo_config second = repo_with(nothing, nothing);
+    struct repo_config third = repo_with(main_only, nothing);
+    first.target_tags = second.target_tags = tags;
+    g_autoptr(GPtrArray) repos = g_ptr_array_new();
+    g_ptr_array_add(repos, &first);
+    g_ptr_array_add(repos, &second);
+    g_ptr_array_add(repos, &third);
+    const struct config config = {.repos = repos};
+    g_autoptr(GHashTable) remotes = remotes_from_config(&config, NULL, 0);
+    g_assert_cmpuint(g_hash_table_size(remotes), ==, 1);
+    g_autoptr(GList) values = g_hash_table_get_values(remotes);
+    const struct remote *remote = values->data;
+    g_autofree char *wanted = g_strjoinv(" ", remote->wanted);
+    g_assert_cmpstr(wanted, ==,
+                    "refs/heads/main refs/heads/release/* refs/tags/v* refs/tags/main "
+                    "refs/heads/*");
+}
+
 /* Its short name looks like a tag's full one. */
 static void detect__branch_named_like_a_tag__is_a_branch_of_its_own(void)
 {
@@ -172,6 +247,10 @@ int main(int argc, char **argv)
                     detect__known_branch_no_longer_asked_for__is_unwanted);
     g_test_add_func("/poll/detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing",
                     detect__glob_targets__new_branches_run_and_absent_ones_are_not_missing);
+    g_test_add_func("/poll/detect_tags__every_situation__has_its_verdict",
+                    detect_tags__every_situation__has_its_verdict);
+    g_test_add_func("/poll/remote__sections_of_one_url__ask_for_all_their_refs_once",
+                    remote__sections_of_one_url__ask_for_all_their_refs_once);
     g_test_add_func("/poll/detect__branch_named_like_a_tag__is_a_branch_of_its_own",
                     detect__branch_named_like_a_tag__is_a_branch_of_its_own);
     return g_test_run();
