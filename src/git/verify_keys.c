@@ -1,5 +1,7 @@
 /* The keys that are allowed, where the tools of git find them: copies, so that what was checked is
  * what is used, and so that the user's own key ring and agent are left alone. */
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -7,6 +9,8 @@
 #include "base/file.h"
 #include "git/mirror_internal.h"
 #include "git/verify_internal.h"
+
+#define RING_FILE "keys.gpg"
 
 enum { TOOL_OUTPUT_BYTES = 64 * 1024 };
 
@@ -65,11 +69,13 @@ bool verify_prepare_ssh(struct verifier *verifier, const struct verify_rules *ru
 }
 
 /* Holds nothing but these keys. Nothing is started that outlives gpg, and nothing is fetched from
- * anywhere. */
+ * anywhere. The key ring is named, not imported: for an import gpg asks its agent, whose socket may
+ * have no place in a long path. */
 static bool make_gpg_home(struct verifier *verifier, GError **error)
 {
     static const char settings[] = "batch\nno-tty\nno-autostart\ndisable-dirmngr\n"
-                                   "no-auto-key-retrieve\nno-auto-check-trustdb\n";
+                                   "no-auto-key-retrieve\nno-auto-check-trustdb\n"
+                                   "no-default-keyring\nkeyring " RING_FILE "\n";
     g_autofree char *home = g_build_filename(verifier->directory, "gnupg", NULL);
     g_autofree char *file = g_build_filename(home, "gpg.conf", NULL);
     if (!file_remove_tree_at_path(home, error) || !file_ensure_private_directory(home, error) ||
@@ -82,22 +88,41 @@ static bool make_gpg_home(struct verifier *verifier, GError **error)
     return true;
 }
 
-static bool import_keys(struct verifier *verifier, const char *copy, const char *path,
-                        GError **error)
+static bool run_gpg(struct verifier *verifier, const char *const *argv, const char *path,
+                    GError **error)
 {
-    const char *argv[] = {verifier->gpg, "--quiet", "--import", "--", copy, NULL};
     struct spawn_result result = {0};
     bool good = run_tool(verifier, argv, &result, error);
-    if (good && !exited_well(&result)) {
+    if (good && (!exited_well(&result) || strstr(result.err, "invalid packet"))) {
         g_autofree char *words = git_explain_failure(result.err, NULL);
         g_set_error(error, GIT_ERROR, ERROR_INVALID,
-                    "gpg_keyring: gpg takes no keys from %s: %s; write it with: gpg --export "
+                    "gpg_keyring: gpg finds no keys in %s: %s; write it with: gpg --export "
                     "FINGERPRINT... >%s",
                     path, words, path);
         good = false;
     }
     spawn_result_clear(&result);
     return good;
+}
+
+/* A key ring is what gpg --export writes without --armor. */
+static bool make_ring(struct verifier *verifier, const char *path, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *ring = g_build_filename(verifier->gpg_home, RING_FILE, NULL);
+    g_autofree char *copy = copy_keys(verifier, "gpg_keyring", path, "keyring", &text, error);
+    const char *convert[] = {verifier->gpg, "--quiet", "--dearmor", "--output",
+                             ring,          "--",      copy,        NULL};
+    const char *list[] = {verifier->gpg, "--quiet", "--with-colons", "--list-keys", NULL};
+    if (!copy) {
+        return false;
+    }
+    bool is_armored = g_str_has_prefix(text, "-----BEGIN PGP ");
+    if (!is_armored && g_rename(copy, ring) != 0) {
+        return error_set_errno(error, GIT_ERROR, errno, "cannot write %s", ring);
+    }
+    return (!is_armored || run_gpg(verifier, convert, path, error)) &&
+           run_gpg(verifier, list, path, error);
 }
 
 bool verify_prepare_gpg(struct verifier *verifier, const struct verify_rules *rules, GError **error)
@@ -116,10 +141,7 @@ bool verify_prepare_gpg(struct verifier *verifier, const struct verify_rules *ru
         g_free(*key);
         *key = upper;
     }
-    g_autofree char *copy =
-        copy_keys(verifier, "gpg_keyring", rules->gpg_keyring, "keyring", NULL, error);
-    return copy && make_gpg_home(verifier, error) &&
-           import_keys(verifier, copy, rules->gpg_keyring, error);
+    return make_gpg_home(verifier, error) && make_ring(verifier, rules->gpg_keyring, error);
 }
 
 static bool names_principal(const char *lines, const char *principal)

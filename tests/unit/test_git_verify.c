@@ -316,6 +316,9 @@ static void gpg__keys__count_by_their_fingerprints(void)
     assert_refused(check(&signing, by_ann, NULL), "only SSH keys are allowed");
     g_autofree char *spliced = rewritten(&signing, by_ann, "sed 's/^x$/y/'");
     assert_refused(check_with(&signing, &rules, spliced, NULL), "has a bad signature");
+    /* the key ring may be text as well */
+    g_free(sh(signing.site.fixture.root, "GNUPGHOME=$PWD/g gpg --armor --export >keyring"));
+    assert_good(check_with(&signing, &rules, by_ann, NULL), "ann <ann@example.org>");
     /* either kind does when both are allowed */
     const struct verify_rules both = {signing.allowed, keys, signing.keyring};
     assert_good(check_with(&signing, &both, by_ann, NULL), "ann <ann@example.org>");
@@ -388,7 +391,7 @@ static void files__that_others_may_change__are_not_believed(void)
     const char *const keys[] = {"0123456789012345678901234567890123456789", NULL};
     const struct verify_rules gpg = {NULL, keys, signing.keyring};
     g_free(sh(root, "echo nonsense >keyring; chmod 600 keyring"));
-    assert_no_verifier(&signing, &gpg, ERROR_INVALID, "gpg takes no keys from");
+    assert_no_verifier(&signing, &gpg, ERROR_INVALID, "gpg finds no keys in");
     signing_clear(&signing);
 }
 
