@@ -162,7 +162,7 @@ def test_a_new_branch_brings_only_what_ran_on_no_other(phantom, repo, keys):
     assert phantom.wait_job(sha=sha)["state"] == "success"
 
 
-@pytest.mark.demand("S11")
+@pytest.mark.demand("A6")
 def test_a_branch_moved_back_to_a_signed_old_commit_does_not_run(phantom, repo, keys):
     watch_signed(phantom, repo, keys, on_rewind="block")
     old = push_signed(repo, keys, {"hole": "open"})
