@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
+#include "commands/approve_diff.h"
 #include "commands/confirm.h"
 #include "commands/show.h"
 
@@ -100,9 +101,15 @@ static int ask_and_record(struct command_context *context, const struct job *job
     if (!repo) {
         return EXIT_CODE_NOT_FOUND;
     }
+    g_autoptr(GError) error = NULL;
     int code = check(job, repo);
     if (code < 0) {
         print_request(job);
+    }
+    if (code < 0 && job->block == JOB_BLOCK_WORKFLOW &&
+        !approve_print_change(context, job, repo, &error)) {
+        g_prefix_error(&error, "what would be approved can't be shown, so nothing was: ");
+        code = command_fail(error);
     }
     if (code < 0 && !yes) {
         code = confirm("Run it all the same?", "With --yes it is not asked.");

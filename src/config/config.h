@@ -29,6 +29,7 @@ enum sandbox_choice { SANDBOX_CHOICE_OFF, SANDBOX_CHOICE_WORKSPACE, SANDBOX_CHOI
 /* In the order of SCHEMA_SWITCH. */
 enum network_choice { NETWORK_BY_LEVEL, NETWORK_DENIED, NETWORK_ALLOWED };
 enum verify_choice { VERIFY_CHOICE_TIP, VERIFY_CHOICE_RANGE };
+enum approval_choice { APPROVAL_NEVER, APPROVAL_ON_CHANGE };
 enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
 
 /* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
@@ -66,7 +67,10 @@ struct repo_config {
     char *gpg_keyring;       /* absolute; set when allowed_gpg_keys is not empty */
     enum verify_choice verify;
     bool strict_signatures; /* what is not signed so can't be approved either */
-    unsigned line;          /* of the header in Repo.toml; not part of the JSON form */
+    enum approval_choice
+        workflow_approval; /* a workflow that is new or changed waits for a person */
+    char **approve_paths;  /* patterns (config/path_filter.h) of what else is approved with it */
+    unsigned line;         /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {

@@ -231,10 +231,11 @@ const struct schema_key repo_section_keys[] = {
     {"gpg_keyring", SCHEMA_STRING, FIELD(gpg_keyring), .check = check_file_path},
     {"verify", SCHEMA_CHOICE, FIELD(verify), .choices = verify_choices},
     {"strict_signatures", SCHEMA_BOOLEAN, FIELD(strict_signatures)},
+    {"workflow_approval", SCHEMA_CHOICE, FIELD(workflow_approval), .choices = approval_choices},
+    {"approve_paths", SCHEMA_STRING_LIST, FIELD(approve_paths), .check = check_pattern},
 
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
-    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
 
     {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
     {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
@@ -243,7 +244,6 @@ const struct schema_key repo_section_keys[] = {
     {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
@@ -264,6 +264,7 @@ struct repo_config *repo_section_new(void)
     section->readable = g_new0(char *, 1);
     section->hidden = g_new0(char *, 1);
     section->allowed_gpg_keys = g_new0(char *, 1);
+    section->approve_paths = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
     section->timeout_ms = 3600 * 1000;
     section->grace_ms = 10 * 1000;
@@ -340,9 +341,9 @@ static void complain(const struct toml_value *section, const char *key, const ch
     diagnostics_add(diagnostics, file, place->key_line, place->key_column, "\"%s\" %s", key, text);
 }
 
-/* What would look like a check of signatures and be none is refused. */
-static void check_signatures(const struct repo_config *repo, const struct toml_value *section,
-                             const char *file, struct diagnostics *diagnostics)
+/* What would look like a check and be none is refused. */
+static void check_trust(const struct repo_config *repo, const struct toml_value *section,
+                        const char *file, struct diagnostics *diagnostics)
 {
     static const char *const meant_for_them[] = {"verify", "strict_signatures"};
     if (*repo->allowed_gpg_keys && !repo->gpg_keyring) {
@@ -359,6 +360,10 @@ static void check_signatures(const struct repo_config *repo, const struct toml_v
             complain(section, meant_for_them[i], file, diagnostics,
                      "does nothing without \"allowed_signers\" or \"allowed_gpg_keys\"");
         }
+    }
+    if (repo->workflow_approval == APPROVAL_NEVER && toml_find(section, "approve_paths")) {
+        complain(section, "approve_paths", file, diagnostics,
+                 "does nothing without \"workflow_approval\" = \"on_change\"");
     }
 }
 
@@ -387,7 +392,7 @@ struct repo_config *repo_section_read(const struct toml_value *section,
     expand_home_in_place(&repo->allowed_signers);
     expand_home_in_place(&repo->gpg_keyring);
     if (diagnostics->items->len + diagnostics->dropped == before) {
-        check_signatures(repo, section, file, diagnostics);
+        check_trust(repo, section, file, diagnostics);
     }
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);

@@ -95,7 +95,8 @@ bool worker_is_approved(struct worker *worker, enum job_block block, const char 
         return worker_end_by_error(worker, "cannot look for approvals", error);
     }
     *answer = approval != NULL;
-    if (approval) {
+    /* That of a workflow is for every commit that has it. */
+    if (approval && block != JOB_BLOCK_WORKFLOW) {
         g_autofree char *time = clock_format(approval->at_ms);
         worker_note(worker, "approved by %s on %s, in place of job %" G_GINT64_FORMAT,
                     approval->approver, time, approval->blocked_job);

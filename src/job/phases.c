@@ -148,9 +148,7 @@ static bool end_as_invalid(struct worker *worker, const struct diagnostics *diag
 
 bool phase_workflow(struct worker *worker)
 {
-    const char *branch = refkey_branch(worker->job->branch);
-    g_autofree char *path =
-        branch ? workflow_path_for_branch(branch) : g_strdup(WORKFLOW_PATH_OF_TAGS);
+    g_autofree char *path = workflow_path_for_ref(worker->job->branch);
     if (!path) {
         return worker_end(worker, JOB_ERROR, "no workflow file can be named after the branch");
     }

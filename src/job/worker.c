@@ -237,8 +237,8 @@ static void release(struct worker *worker)
 
 /* In this order; the first that gives a verdict is the last. */
 static bool (*const job_phases[])(struct worker *worker) = {
-    phase_fetch,    phase_trust,    phase_rules, phase_announce,
-    phase_workflow, phase_checkout, phase_steps,
+    phase_fetch,    phase_trust,    phase_approval, phase_rules,
+    phase_announce, phase_workflow, phase_checkout, phase_steps,
 };
 
 static int run_claimed(struct worker *worker)

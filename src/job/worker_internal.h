@@ -73,6 +73,7 @@ bool worker_is_stopped(struct worker *worker);
 /* The phases; false when the job has its verdict. */
 bool phase_fetch(struct worker *worker);
 bool phase_trust(struct worker *worker);
+bool phase_approval(struct worker *worker);
 bool phase_rules(struct worker *worker);
 bool phase_announce(struct worker *worker);
 bool phase_workflow(struct worker *worker);

@@ -205,7 +205,8 @@ def test_gpg_keys_count_by_fingerprint_and_the_users_own_home_is_left_alone(phan
     job = phantom.wait_job(sha=repo.commit_and_push())
     assert job["state"] == "blocked" and eve in job["reason"]
     assert not (phantom.home / ".gnupg").exists()
-    assert not [p for p in phantom.processes() if "gpg" in p[1] and str(phantom.cache) in p[1]]
+    assert not [p for p in phantom.processes() if p[1].split()[0].endswith("gpg-agent")
+                and str(phantom.cache) in p[1]]
 
 
 def test_without_gpg_nothing_runs_and_the_reason_says_what_to_install(phantom, repo, gpg, place):
@@ -356,3 +357,82 @@ def test_an_approval_that_dies_has_happened_wholly_or_not_at_all(phantom, repo, 
         assert not phantom.jobs(trigger="retry")
     assert number > 1 and result.returncode == 0
     assert len(phantom.jobs(trigger="retry")) == 1
+
+
+# -------------------------------------------------------------- workflow_approval
+
+def watch_approved(phantom, repo, **options):
+    """A daemon that asks for approval of workflows; the first one has been approved, and has run."""
+    repo.workflow("true")
+    phantom.watch(repo, workflow_approval="on_change", **options)
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    job = phantom.wait_job(sha=repo.commit_and_push({"Makefile": "all:\n"}))
+    assert job["state"] == "blocked" and job["blocked_by"] == "workflow" and "not been approved yet" in job["reason"]
+    shown = phantom.cli("approve", job["id"], "--yes", check=0).out
+    assert "workflow/main.toml, the whole of it" in shown and 'run = "true"' in shown
+    assert phantom.wait_job(trigger="retry")["state"] == "success"
+    return daemon
+
+
+def test_a_changed_workflow_waits_until_its_change_was_seen_and_approved(phantom, repo, place):
+    watch_approved(phantom, repo)
+    assert phantom.wait_job(sha=repo.commit_and_push({"src": "1"}))["state"] == "success"
+    sha = repo.workflow(f"touch {place}/\x1b[31mran")
+    job = phantom.wait_job(sha=sha)
+    assert job["state"] == "blocked" and job["blocked_by"] == "workflow" and job["steps"] == []
+    assert "workflow/main.toml has changed since" in job["reason"] and f"approve {job['id']}" in job["reason"]
+    # what is pushed on top of it waits as well, and the old workflow runs at once
+    assert phantom.wait_job(sha=repo.commit_and_push({"src": "2"}))["state"] == "blocked"
+    assert phantom.wait_job(sha=repo.workflow("true"))["state"] == "success"
+    assert not [p for p in place.iterdir() if p.name.endswith("ran")]
+    shown = phantom.cli("approve", job["id"], "--yes", check=0).out
+    assert '-run = "true"' in shown and "+run = " in shown and "\x1b" not in shown
+    assert phantom.wait_job(sha=sha, trigger="retry")["state"] == "success"
+    assert [p for p in place.iterdir() if p.name.endswith("ran")]
+
+
+def test_approve_paths_pin_more_than_the_workflow(phantom, repo):
+    watch_approved(phantom, repo, approve_paths=["Makefile", "scripts/**"])
+    assert phantom.wait_job(sha=repo.commit_and_push({"src/x": "1"}))["state"] == "success"
+    job = phantom.wait_job(sha=repo.commit_and_push({"Makefile": "all: evil\n", "src/x": "2"}))
+    assert job["state"] == "blocked" and "approve_paths" in job["reason"]
+    shown = phantom.cli("approve", job["id"], "--yes", check=0).out
+    assert "+all: evil" in shown and "src/x" not in shown
+    assert phantom.wait_job(sha=job["sha"], trigger="retry")["state"] == "success"
+    job = phantom.wait_job(sha=repo.commit_and_push({"scripts/deep/new": "1"}))
+    assert job["state"] == "blocked"
+
+
+def test_a_workflow_of_one_branch_is_approved_for_no_other(phantom, repo):
+    watch_approved(phantom, repo)
+    text = (phantom.config / "Repo.toml").read_text()
+    phantom.write_repo_toml(text.replace('target_branch = "main"', 'target_branch = ["main", "dev"]'))
+    phantom.cli("poll")
+    repo.push("dev")
+    phantom.wait_baseline(branch="dev")
+    job = phantom.wait_job(sha=repo.commit_and_push({"workflow/dev.toml": '[0]\nrun = "true"\n'}, branch="dev"))
+    assert job["state"] == "blocked" and "workflow/dev.toml has not been approved yet" in job["reason"]
+
+
+def test_what_cannot_be_shown_is_not_approved(phantom, repo):
+    watch_approved(phantom, repo)
+    job = phantom.wait_job(sha=repo.workflow("false"))
+    assert job["state"] == "blocked"
+    repo.bare.rename(f"{repo.bare}.gone")
+    shutil.rmtree(phantom.cache / "mirrors")
+    result = phantom.cli("approve", job["id"], "--yes")
+    assert result.returncode != 0 and "can't be shown" in result.err
+    assert len(phantom.jobs(sha=job["sha"])) == 1
+
+
+def test_a_signature_and_a_workflow_are_approved_one_after_the_other(phantom, repo, keys):
+    keys.sign_with(repo, None)
+    watch_signed(phantom, repo, keys, workflow_approval="on_change")
+    job = phantom.wait_job(sha=push_unsigned(repo, keys))
+    assert job["blocked_by"] == "signature"
+    phantom.cli("approve", job["id"], "--yes", check=0)
+    second = phantom.wait_job(retry_of=job["id"])
+    assert second["state"] == "blocked" and second["blocked_by"] == "workflow"
+    phantom.cli("approve", second["id"], "--yes", check=0)
+    assert phantom.wait_job(retry_of=second["id"])["state"] == "success"

@@ -303,15 +303,10 @@ static void test_unavailable(void)
         {"notify = 'al'", "10",
          "\"notify\" must be one of \"all\", \"failures\", \"changes\", \"none\", found \"al\", "
          "did you mean \"all\"?\n"},
-        {"workflow_approval = 'on_change'", "1",
-         "\"workflow_approval = on_change\" is not available in this version of phantom_ci; write "
-         "\"never\" or "
-         "remove the line\n"},
         {"cpu_max = 2", "1", "\"cpu_max\"" LATER},
         {"disk_max = '1G'", "1", "\"disk_max\"" LATER},
         {"idle_timeout = '5m'", "1", "\"idle_timeout\"" LATER},
         {"secret_command = 'x'", "1", "\"secret_command\"" LATER},
-        {"approve_paths = []", "1", "\"approve_paths\"" LATER},
         {"steps = []", "1", "\"steps\"" LATER},
         {"workflow_file = 'x'", "1", "\"workflow_file\"" LATER},
     };
@@ -351,6 +346,13 @@ static void test_signatures(void)
          "\"strict_signatures\" does nothing without \"allowed_signers\" or "
          "\"allowed_gpg_keys\"\n"},
         {"verify = 'all'", "10", "\"verify\" must be one of \"tip\", \"range\", found \"all\"\n"},
+        {"workflow_approval = 'on_change'", "", ""},
+        {"workflow_approval = 'on_changes'", "21",
+         "\"workflow_approval\" must be one of \"never\", \"on_change\", found \"on_changes\", did "
+         "you mean \"on_change\"?\n"},
+        {"approve_paths = 'Makefile'", "1",
+         "\"approve_paths\" does nothing without \"workflow_approval\" = \"on_change\"\n"},
+        {"workflow_approval = 'on_change'\napprove_paths = ['Makefile', 'scripts/**']", "", ""},
         {"verify = 'range'\nstrict_signatures = true\nallowed_signers = '~/x'", "", ""},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
