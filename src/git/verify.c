@@ -138,26 +138,37 @@ static bool is_listed(const struct verifier *verifier, const char *fingerprint)
     return *upper && g_strv_contains((const char *const *)verifier->gpg_keys, upper);
 }
 
-/* Git verifies an SSH signature as of the committer's date, which the signer has chosen. */
-static bool is_valid_now(struct verifier *verifier, const struct signature *signature, bool *answer,
-                         GError **error)
+/* Git verifies an SSH signature as of the committer's date, which the signer has chosen. *why stays
+ * NULL when the key is allowed now as well. */
+static bool check_now(struct verifier *verifier, const struct signature *signature, char **why,
+                      GError **error)
 {
+    const char *id = text_short_id(signature->sha);
     enum signature_format format;
-    *answer = g_hash_table_contains(verifier->valid_now, signature->fingerprint);
-    if (*answer) {
+    bool is_valid = false;
+    GError *failure = NULL;
+    if (g_hash_table_contains(verifier->valid_now, signature->fingerprint)) {
         return true;
     }
-    GError *failure = NULL;
     g_autofree char *text = verify_read_signature(verifier, signature->sha, &format, &failure);
     if (failure) {
         g_propagate_error(error, failure);
         return false;
     }
-    if (text && !verify_is_valid_now(verifier, text, signature->signer, answer, error)) {
+    if (!text) {
+        *why = g_strdup_printf("%s has more than one signature", id);
+        return true;
+    }
+    if (!verify_is_valid_now(verifier, text, signature->signer, &is_valid, error)) {
         return false;
     }
-    if (*answer) {
+    if (is_valid) {
         g_hash_table_add(verifier->valid_now, g_strdup(signature->fingerprint));
+    } else {
+        g_autofree char *signer = text_escape(signature->signer);
+        *why = g_strdup_printf("%s is signed with the key %s of %s, which allowed_signers allows "
+                               "at the commit's date but not now",
+                               id, signature->fingerprint, signer);
     }
     return true;
 }
@@ -168,24 +179,13 @@ static bool judge(struct verifier *verifier, const struct signature *signature, 
 {
     bool is_good = signature->status == 'G';
     bool is_ssh = g_str_has_prefix(signature->fingerprint, "SHA256:");
-    bool is_valid = false;
     *why = NULL;
     if ((is_good || signature->status == 'U') && verifier->gpg_home &&
         (is_listed(verifier, signature->fingerprint) || is_listed(verifier, signature->primary))) {
         return true;
     }
     if (is_good && is_ssh && verifier->signers) {
-        if (!is_valid_now(verifier, signature, &is_valid, error)) {
-            return false;
-        }
-        if (is_valid) {
-            return true;
-        }
-        g_autofree char *signer = text_escape(signature->signer);
-        *why = g_strdup_printf("%s is signed with the key %s of %s, which allowed_signers allows "
-                               "at the commit's date but not now",
-                               text_short_id(signature->sha), signature->fingerprint, signer);
-        return true;
+        return check_now(verifier, signature, why, error);
     }
     *why = verify_explain(verifier, signature, error);
     return *why != NULL;
