@@ -1,4 +1,5 @@
 /* phantom_ci: the command line, and without a command the supervisor. See commands/ and daemon/. */
+#include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,6 +51,21 @@ static int help(const char *name)
     return command ? command->run(command, 2, arguments) : unknown_command(name);
 }
 
+/*
+ * For the words of the command line, which GLib takes for text in the encoding of the locale; the
+ * daemon does without the memory that a locale takes. The locale "C", which cron has, knows ASCII
+ * alone: names of branches are UTF-8 there, too (as Python does, PEP 538).
+ */
+static void use_locale(void)
+{
+    const char *set = setlocale(LC_ALL, "");
+    const char *codeset = nl_langinfo(CODESET);
+    bool is_ascii = strcmp(codeset, "ANSI_X3.4-1968") == 0 || strcmp(codeset, "US-ASCII") == 0;
+    if (!set || is_ascii) {
+        (void)(setlocale(LC_CTYPE, "C.UTF-8") || setlocale(LC_CTYPE, "UTF-8"));
+    }
+}
+
 static int dispatch(int argc, char **argv)
 {
     int word = command_find_word(argc, argv);
@@ -65,8 +81,7 @@ static int dispatch(int argc, char **argv)
     if (word == 0) {
         return command_without_name.run(&command_without_name, argc, argv);
     }
-    /* For the words of the command line; the daemon does without the memory that a locale takes. */
-    setlocale(LC_ALL, "");
+    use_locale();
     if (strcmp(argv[word], "help") == 0) {
         return help(word + 1 < argc ? argv[word + 1] : NULL);
     }

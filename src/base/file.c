@@ -85,6 +85,11 @@ bool file_write_atomic(const char *path, const char *bytes, size_t length, int m
     const char *written = target ? target : path;
     struct stat status;
     bool existed = stat(written, &status) == 0;
+    if (existed && !S_ISREG(status.st_mode)) {
+        free(target);
+        g_set_error(error, BASE_ERROR, ERROR_INVALID, "%s is not a regular file", path);
+        return false;
+    }
     if (existed) {
         mode = (int)(status.st_mode & 0777);
     }
@@ -136,6 +141,16 @@ bool file_ensure_private_directory(const char *path, GError **error)
         return false;
     }
     return true;
+}
+
+int64_t file_modified_ms(const struct stat *status)
+{
+#ifdef __APPLE__
+    const struct timespec *modified = &status->st_mtimespec;
+#else
+    const struct timespec *modified = &status->st_mtim;
+#endif
+    return (int64_t)modified->tv_sec * 1000 + modified->tv_nsec / 1000000;
 }
 
 char *file_component_from_name(const char *name)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Reads a regular file (a symlink to one is followed; a FIFO, device or directory is ERROR_INVALID
  * and never blocks). ERROR_NOT_FOUND when absent, ERROR_LIMIT above `limit_bytes`. NUL-terminated;
@@ -42,6 +43,9 @@ bool file_remove_tree_at_path(const char *path, GError **error);
 /* The disk space that directory/name takes with everything below it: no symlink is followed, no
  * other file system entered, and what cannot be read counts for nothing. 0 when it is absent. */
 int64_t file_tree_bytes(int directory_fd, const char *name);
+
+/* When the contents changed last, UTC. */
+int64_t file_modified_ms(const struct stat *status);
 
 /* Percent-encodes `name` into one safe path component: letters, digits, '.', '_', '-' stay (a
  * leading '.' does not), all other bytes become %XX, "" becomes "%"; longer than 200 bytes is cut

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/wipe.h"
+
 static const char replacement[] = "***";
 
 struct node {
@@ -122,7 +124,7 @@ struct mask *mask_new(const char *const *values, unsigned *refused)
 void mask_free(struct mask *mask)
 {
     if (mask) {
-        explicit_bzero(mask->nodes, mask->count * sizeof(struct node));
+        wipe_bytes(mask->nodes, mask->count * sizeof(struct node));
         g_free(mask->nodes);
         g_free(mask);
     }
@@ -174,7 +176,7 @@ char *mask_apply(const struct mask *mask, const char *text, size_t length, size_
 void mask_wipe(char *secret)
 {
     if (secret) {
-        explicit_bzero(secret, strlen(secret));
+        wipe_bytes(secret, strlen(secret));
         g_free(secret);
     }
 }

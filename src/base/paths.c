@@ -62,6 +62,13 @@ bool paths_init(struct paths *paths, const char *config, const char *state, cons
     return true;
 }
 
+void paths_init_default(struct paths *paths, const char *home)
+{
+    *paths = (struct paths){.config = g_build_filename(home, CONFIG_DEFAULT, NULL),
+                            .state = g_build_filename(home, STATE_DEFAULT, NULL),
+                            .cache = g_build_filename(home, CACHE_DEFAULT, NULL)};
+}
+
 void paths_clear(struct paths *paths)
 {
     g_clear_pointer(&paths->config, g_free);

@@ -20,6 +20,8 @@ struct paths {
 /* NULL overrides mean "not given". Makes no directory. */
 bool paths_init(struct paths *paths, const char *config, const char *state, const char *cache,
                 GError **error);
+/* Those of a user with this home (absolute) whose environment says nothing of them. */
+void paths_init_default(struct paths *paths, const char *home);
 void paths_clear(struct paths *paths);
 
 /* Makes the state directory and the ones in it that everybody needs (logs/, jobs/), and the cache

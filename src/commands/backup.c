@@ -58,6 +58,41 @@ static bool refuse_existing(const struct stat *status, const char *path, bool fo
     return false;
 }
 
+/*
+ * SQLite opens files by name, more than once: who may rename things in the directory, or the
+ * directory itself, could have the secrets written into a file of his own. With the sticky bit
+ * (/tmp) nobody renames what is ours.
+ */
+static bool refuse_shared_directory(const char *directory, GError **error)
+{
+    g_autofree char *at = g_strdup(directory);
+    for (;;) {
+        struct stat status;
+        if (stat(at, &status) < 0) {
+            return error_set_errno(error, COMMAND_ERROR, errno, "cannot use %s", at);
+        }
+        bool is_foreign = status.st_uid != geteuid() && status.st_uid != 0;
+        bool is_open = (status.st_mode & 0022) && !(status.st_mode & S_ISVTX);
+        if (is_foreign || is_open) {
+            g_autofree char *quoted = g_shell_quote(at);
+            g_autofree char *mend =
+                is_foreign ? g_strdup_printf("chown %u %s", (unsigned)geteuid(), quoted)
+                           : g_strdup_printf("chmod go-w %s", quoted);
+            g_set_error(error, COMMAND_ERROR, ERROR_DENIED,
+                        "%s (mode %03o, user %u) is not this user's alone: others could take the "
+                        "secrets in the backup. Nothing was written: name another directory, or %s",
+                        at, (unsigned)(status.st_mode & 07777), (unsigned)status.st_uid, mend);
+            return false;
+        }
+        if (strcmp(at, "/") == 0) {
+            return true;
+        }
+        char *above = g_path_get_dirname(at);
+        g_free(at);
+        at = above;
+    }
+}
+
 static bool find_destination(struct backup_run *run, const char *file, GError **error)
 {
     struct destination *destination = &run->destination;
@@ -73,6 +108,9 @@ static bool find_destination(struct backup_run *run, const char *file, GError **
     destination->temporary = g_build_filename(resolved, hidden, NULL);
     free(resolved);
     struct stat status;
+    if (!refuse_shared_directory(destination->directory, error)) {
+        return false;
+    }
     if (lstat(destination->path, &status) < 0) {
         return errno == ENOENT ||
                error_set_errno(error, COMMAND_ERROR, errno, "cannot write %s", destination->path);
@@ -91,13 +129,15 @@ static int open_temporary(const char *path, GError **error)
         }
         return -1;
     }
-    if (fstat(fd, &status) < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, 0) < 0) {
-        error_set_errno(error, COMMAND_ERROR, errno, "cannot write %s", path);
-        return -1;
-    }
-    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1) {
+    /* A second name would be that of a file which is lost with its contents. */
+    if (fstat(fd, &status) == 0 &&
+        (!S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1)) {
         g_set_error(error, COMMAND_ERROR, ERROR_DENIED,
                     "%s was put there by somebody else; remove it", path);
+        return -1;
+    }
+    if (fchmod(fd, 0600) < 0 || ftruncate(fd, 0) < 0) {
+        error_set_errno(error, COMMAND_ERROR, errno, "cannot write %s", path);
         return -1;
     }
     return g_steal_fd(&fd);

@@ -32,7 +32,7 @@ static void check_directory(struct command_context *context, struct diagnostics 
 static int report(const struct command_context *context, const struct diagnostics *diagnostics)
 {
     if (context->json) {
-        g_autofree char *sorted = diagnostics_format(diagnostics);
+        g_free(diagnostics_format(diagnostics)); /* it sorts them */
         show_json_print(diagnostics_to_json(diagnostics));
     } else if (diagnostics_any(diagnostics)) {
         g_autofree char *text = diagnostics_format(diagnostics);

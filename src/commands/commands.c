@@ -312,11 +312,9 @@ int command_parse(const struct command *command, struct command_context *context
         return command_fail_text(EXIT_CODE_USAGE, "usage: phantom_ci %s %s", command->name,
                                  command->arguments);
     }
-    if (!paths_init(&context->paths, context->config_dir, context->state_dir, context->cache_dir,
-                    &error)) {
-        return command_fail(error);
-    }
-    return -1;
+    bool good = paths_init(&context->paths, context->config_dir, context->state_dir,
+                           context->cache_dir, &error);
+    return good || (flags & COMMAND_WITHOUT_HOME) ? -1 : command_fail(error);
 }
 
 int command_open_store(struct command_context *context, bool create, bool *exists)

@@ -62,7 +62,11 @@ struct command_context {
 };
 void command_context_clear(struct command_context *context);
 
-enum { COMMAND_JSON = 1 }; /* flags of command_parse(): the command has --json */
+/* Flags of command_parse(). */
+enum {
+    COMMAND_JSON = 1,         /* the command has --json */
+    COMMAND_WITHOUT_HOME = 2, /* it goes on without HOME; the paths are then NULL */
+};
 
 /*
  * Parses `entries` (GOption, may be NULL) and the common options; afterwards argv holds `least` to

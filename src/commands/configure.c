@@ -36,10 +36,21 @@ static void account_clear(struct account *account)
 
 /* --------------------------------------------------------------------- user */
 
-/* By getent(1): the user database may open a socket, which this program does not. */
+/* The line of a user: by another program, for the user database may open a socket, which this one
+ * does not. */
+#ifdef __APPLE__
+/* id(1): name:password:uid:gid:class:change:expire:comment:home:shell */
+#define ACCOUNT_WORDS "id", "-P"
+enum { ACCOUNT_FIELDS = 10, ACCOUNT_HOME = 8 };
+#else
+/* passwd(5): name:password:uid:gid:comment:home:shell */
+#define ACCOUNT_WORDS "getent", "passwd"
+enum { ACCOUNT_FIELDS = 7, ACCOUNT_HOME = 5 };
+#endif
+
 static bool find_account(const char *name, struct account *account)
 {
-    const char *const argv[] = {"getent", "passwd", name, NULL};
+    const char *const argv[] = {ACCOUNT_WORDS, name, NULL};
     struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
                                         .out_limit_bytes = PASSWD_MAX_BYTES,
                                         .err_limit_bytes = PASSWD_MAX_BYTES,
@@ -49,16 +60,16 @@ static bool find_account(const char *name, struct account *account)
     struct spawn_result result = {0};
     bool found = spawn_run(&options, &result, NULL) && WIFEXITED(result.wait_status) &&
                  WEXITSTATUS(result.wait_status) == 0;
-    /* name:password:uid:gid:comment:home:shell (passwd(5)) */
-    g_auto(GStrv) fields = found ? g_strsplit(g_strchomp(result.out), ":", 7) : NULL;
+    g_auto(GStrv) fields = found ? g_strsplit(g_strchomp(result.out), ":", ACCOUNT_FIELDS) : NULL;
     guint64 uid = 0;
     guint64 gid = 0;
-    found = fields && g_strv_length(fields) == 7 && strcmp(fields[0], name) == 0 &&
-            g_path_is_absolute(fields[5]) &&
+    found = fields && g_strv_length(fields) == ACCOUNT_FIELDS && strcmp(fields[0], name) == 0 &&
+            g_path_is_absolute(fields[ACCOUNT_HOME]) &&
             g_ascii_string_to_unsigned(fields[2], 10, 0, G_MAXUINT32 - 1, &uid, NULL) &&
             g_ascii_string_to_unsigned(fields[3], 10, 0, G_MAXUINT32 - 1, &gid, NULL);
     if (found) {
-        *account = (struct account){g_strdup(name), g_strdup(fields[5]), (uid_t)uid, (gid_t)gid};
+        *account = (struct account){g_strdup(name), g_strdup(fields[ACCOUNT_HOME]), (uid_t)uid,
+                                    (gid_t)gid};
     }
     spawn_result_clear(&result);
     return found;
@@ -112,49 +123,62 @@ static int find_user(struct order *order, struct account *account)
 
 /* --------------------------------------------------------------- directories */
 
-/* Where the service's user has its directories: as on the command line, else below its home. */
-static void place_directories(struct order *order, const struct account *account,
+/* Replaces the usual path by the one that is named, or that is the user's own. */
+static void place(char **path, const char *option, const char *variable, const char *own)
+{
+    const char *value = g_getenv(variable);
+    const char *named = option ? option : value && *value ? value : own;
+    if (named) {
+        g_free(*path);
+        *path = g_canonicalize_filename(named, NULL);
+    }
+}
+
+/* Where the service's user has its directories: below its home, unless they are named. What XDG
+ * variables say is root's own, or the user's who installs a service for itself. */
+static void place_directories(const struct order *order, const struct account *account,
                               struct paths *paths)
 {
     const struct command_context *context = &order->context;
-    bool own = geteuid() != 0;
-    *paths = (struct paths){
-        .config = context->config_dir || own
-                      ? g_strdup(context->paths.config)
-                      : g_build_filename(account->home, ".config", "phantom_ci", NULL),
-        .state = context->state_dir || own
-                     ? g_strdup(context->paths.state)
-                     : g_build_filename(account->home, ".local", "state", "phantom_ci", NULL),
-        .cache = context->cache_dir || own
-                     ? g_strdup(context->paths.cache)
-                     : g_build_filename(account->home, ".cache", "phantom_ci", NULL),
-    };
+    const struct paths none = {NULL, NULL, NULL};
+    const struct paths *own = geteuid() != 0 ? &context->paths : &none;
+    paths_init_default(paths, account->home);
+    place(&paths->config, context->config_dir, "PHANTOM_CI_CONFIG_DIR", own->config);
+    place(&paths->state, context->state_dir, "PHANTOM_CI_STATE_DIR", own->state);
+    place(&paths->cache, context->cache_dir, "PHANTOM_CI_CACHE_DIR", own->cache);
 }
 
-/* As the user itself, so that no link in its home leads root astray. The unit needs them to exist:
- * only what is there can be made writable. */
-static bool make_directories(const struct account *account, const struct paths *paths,
-                             GError **error)
+/* Calls `function`, which returns 0 or an errno, in a process of that user: no link in its home
+ * leads root astray. Returns the same. */
+static int call_as(const struct account *account, int (*function)(const void *data),
+                   const void *data)
 {
     pid_t child = fork();
     if (child == 0) {
         bool good = geteuid() != 0 || (setgroups(0, NULL) == 0 && setgid(account->gid) == 0 &&
                                        setuid(account->uid) == 0);
-        good = good && g_mkdir_with_parents(paths->config, 0700) == 0 &&
-               g_mkdir_with_parents(paths->state, 0700) == 0 &&
-               g_mkdir_with_parents(paths->cache, 0700) == 0;
-        _exit(good ? 0 : errno);
+        _exit(good ? function(data) : errno);
     }
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child) {
-        return error_set_errno(error, SERVICE_ERROR, errno, "cannot make the directories");
+        return errno;
     }
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        return error_set_errno(error, SERVICE_ERROR, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
-                               "%s cannot make %s, %s or %s", account->name, paths->config,
-                               paths->state, paths->cache);
-    }
-    return true;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+static int make_directories(const void *data)
+{
+    const struct paths *paths = data;
+    return g_mkdir_with_parents(paths->config, 0700) == 0 &&
+                   g_mkdir_with_parents(paths->state, 0700) == 0 &&
+                   g_mkdir_with_parents(paths->cache, 0700) == 0
+               ? 0
+               : errno;
+}
+
+static int try_to_execute(const void *data)
+{
+    return access(data, X_OK) == 0 ? 0 : errno;
 }
 
 /* ----------------------------------------------------------------------- unit */
@@ -165,34 +189,65 @@ static char *own_executable(void)
     return path ? g_steal_pointer(&path) : g_find_program_in_path("phantom_ci");
 }
 
-static char *unit_directory(void)
+static char *find_unit_path(void)
 {
     if (geteuid() == 0) {
-        return g_strdup("/etc/systemd/system");
+        return g_strdup("/etc/systemd/system/" SERVICE_NAME);
     }
     const char *xdg = g_getenv("XDG_CONFIG_HOME");
     return xdg && g_path_is_absolute(xdg)
-               ? g_build_filename(xdg, "systemd", "user", NULL)
-               : g_build_filename(g_getenv("HOME"), ".config", "systemd", "user", NULL);
+               ? g_build_filename(xdg, "systemd", "user", SERVICE_NAME, NULL)
+               : g_build_filename(g_getenv("HOME"), ".config", "systemd", "user", SERVICE_NAME,
+                                  NULL);
 }
 
-static char *format_unit(struct order *order, const struct account *account,
-                         const struct paths *paths)
+static const char *unless_same(const char *path, const char *usual)
 {
-    const struct command_context *context = &order->context;
-    g_autofree char *executable = own_executable();
+    return strcmp(path, usual) == 0 ? NULL : path;
+}
+
+/* NULL with an error when the names can't stand in a unit. */
+static char *format_unit(const struct order *order, const struct account *account,
+                         const struct paths *paths, const char *executable, GError **error)
+{
+    struct paths usual;
+    paths_init_default(&usual, account->home);
     const struct service service = {
-        .executable = executable ? executable : "phantom_ci",
+        .executable = executable,
         .user = geteuid() == 0 ? account->name : NULL,
         .home = account->home,
-        .config_dir = context->config_dir ? paths->config : NULL,
-        .state_dir = context->state_dir ? paths->state : NULL,
-        .cache_dir = context->cache_dir ? paths->cache : NULL,
+        .config_dir = unless_same(paths->config, usual.config),
+        .state_dir = unless_same(paths->state, usual.state),
+        .cache_dir = unless_same(paths->cache, usual.cache),
         .paths = paths,
         .env_file = order->env_file,
     };
-    return g_strcmp0(order->format, "launchd") == 0 ? service_format_launchd(&service)
-                                                    : service_format_systemd(&service);
+    char *text = NULL;
+    if (service_check_names(&service, error)) {
+        text = g_strcmp0(order->format, "launchd") == 0 ? service_format_launchd(&service)
+                                                        : service_format_systemd(&service);
+    }
+    paths_clear(&usual);
+    return text;
+}
+
+/* A link is a mask (to /dev/null), or names a unit that is kept elsewhere. -1, or an exit code. */
+static int refuse_linked_unit(const char *path)
+{
+    g_autofree char *target = g_file_read_link(path, NULL);
+    if (!target) {
+        return -1;
+    }
+    if (strcmp(target, "/dev/null") == 0) {
+        return command_fail_text(EXIT_CODE_NEGATIVE,
+                                 "the unit is masked (%s leads to /dev/null); first: systemctl "
+                                 "%sunmask " SERVICE_NAME,
+                                 path, geteuid() == 0 ? "" : "--user ");
+    }
+    g_autofree char *shown = text_escape(target);
+    return command_fail_text(EXIT_CODE_NEGATIVE,
+                             "%s is a link to %s, which is left alone; remove the link first", path,
+                             shown);
 }
 
 /* -1, or an exit code: a unit that somebody changed is not written over. */
@@ -209,6 +264,32 @@ static int check_present_unit(const struct order *order, const char *path, const
             "  phantom_ci configure service --print ... | diff %s -\n"
             "and write over it with --force (systemctl edit phantom_ci keeps changes apart)",
             path, path);
+    }
+    return -1;
+}
+
+/* It becomes a credential that no step can read; the file itself must be none either. -1, or an
+ * exit code. */
+static int check_env_file(const struct order *order)
+{
+    struct stat status;
+    g_autofree char *shown = order->env_file ? text_escape(order->env_file) : NULL;
+    if (!order->env_file) {
+        return -1;
+    }
+    if (stat(order->env_file, &status) < 0) {
+        return command_fail_text(EXIT_CODE_NOT_FOUND, "cannot use %s: %s", shown,
+                                 g_strerror(errno));
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return command_fail_text(EXIT_CODE_NEGATIVE, "%s is not a regular file", shown);
+    }
+    if (status.st_mode & 0077) {
+        g_autofree char *quoted = g_shell_quote(order->env_file);
+        return command_fail_text(EXIT_CODE_NEGATIVE,
+                                 "%s holds secrets, and others may read or write it (mode %03o); "
+                                 "to mend it: chmod 600 %s",
+                                 shown, (unsigned)(status.st_mode & 0777), quoted);
     }
     return -1;
 }
@@ -244,38 +325,96 @@ static void print_what_is_next(const struct order *order, const char *path, bool
     }
 }
 
-static int install(struct order *order, const struct account *account, const struct paths *paths,
-                   const char *path)
+/* Asked before anything is written. -1, or an exit code. */
+static int ask_manager(bool for_user)
+{
+    static const char *const show[] = {"show", "--property=Version", "--value", NULL};
+    g_autoptr(GError) error = NULL;
+    if (service_manager_run(for_user, show, NULL, &error)) {
+        return -1;
+    }
+    if (for_user) {
+        g_prefix_error(&error,
+                       "your own systemd does not answer. It runs while you are logged in, not "
+                       "behind su or sudo; always after: loginctl enable-linger; and is found by "
+                       "XDG_RUNTIME_DIR=/run/user/%u. It says: ",
+                       (unsigned)geteuid());
+    }
+    return command_fail(error);
+}
+
+/* What the unit needs is made: only what is there can be made writable. -1, or an exit code. */
+static int prepare_user(const struct account *account, const struct paths *paths,
+                        const char *executable)
+{
+    int errnum = call_as(account, try_to_execute, executable);
+    if (errnum != 0) {
+        return command_fail_text(EXIT_CODE_NEGATIVE,
+                                 "%s can't execute %s: %s; install phantom_ci where it can",
+                                 account->name, executable, g_strerror(errnum));
+    }
+    errnum = call_as(account, make_directories, paths);
+    if (errnum != 0) {
+        return command_fail_text(EXIT_CODE_NEGATIVE, "%s cannot make %s, %s or %s: %s",
+                                 account->name, paths->config, paths->state, paths->cache,
+                                 g_strerror(errnum));
+    }
+    return -1;
+}
+
+static int write_unit(const char *path, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *directory = g_path_get_dirname(path);
+    bool good = g_mkdir_with_parents(directory, 0755) == 0 ||
+                error_set_errno(&error, SERVICE_ERROR, errno, "cannot make %s", directory);
+    return good && file_write_atomic(path, text, strlen(text), 0644, &error) ? -1
+                                                                             : command_fail(error);
+}
+
+static int install(const struct order *order, const struct account *account,
+                   const struct paths *paths, const char *executable, const char *text)
 {
     bool for_user = geteuid() != 0;
     bool same = false;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *text = format_unit(order, account, paths);
-    g_autofree char *directory = g_path_get_dirname(path);
-    int code = check_present_unit(order, path, text, &same);
-    if (code >= 0) {
-        return code;
+    g_autofree char *path = find_unit_path();
+    int code = refuse_linked_unit(path);
+    if (code < 0) {
+        code = check_present_unit(order, path, text, &same);
     }
-    if (!make_directories(account, paths, &error) ||
-        (g_mkdir_with_parents(directory, 0755) < 0 &&
-         !error_set_errno(&error, SERVICE_ERROR, errno, "cannot make %s", directory)) ||
-        (!same && !file_write_atomic(path, text, strlen(text), 0644, &error))) {
-        return command_fail(error);
+    if (code < 0) {
+        code = check_env_file(order);
     }
-    code = tell_manager(order, for_user);
+    if (code < 0) {
+        code = ask_manager(for_user);
+    }
+    if (code < 0) {
+        code = prepare_user(account, paths, executable);
+    }
+    if (code < 0 && !same) {
+        code = write_unit(path, text);
+    }
+    if (code < 0) {
+        code = tell_manager(order, for_user);
+    }
     if (code == EXIT_CODE_OK) {
         print_what_is_next(order, path, for_user, account);
     }
     return code;
 }
 
-static int uninstall(const struct order *order, const char *path)
+static int uninstall(const struct order *order)
 {
     static const char *const disable[] = {"disable", SERVICE_NAME, NULL};
     static const char *const stop[] = {"stop", SERVICE_NAME, NULL};
     static const char *const reload[] = {"daemon-reload", NULL};
     bool for_user = geteuid() != 0;
     g_autoptr(GError) error = NULL;
+    g_autofree char *path = find_unit_path();
+    int code = refuse_linked_unit(path);
+    if (code >= 0) {
+        return code;
+    }
     if (access(path, F_OK) < 0) {
         return command_fail_text(EXIT_CODE_NOT_FOUND, "there is no %s", path);
     }
@@ -310,17 +449,21 @@ static int check_order(const struct order *order)
         return command_fail_text(EXIT_CODE_USAGE, "--print and --remove do not go together");
     }
     if (order->format && strcmp(order->format, "launchd") == 0 && !order->print) {
-        return command_fail_text(
-            EXIT_CODE_USAGE, "print the property list into ~/Library/LaunchAgents and load it:\n"
-                             "  phantom_ci configure service --print --format launchd > "
-                             "~/Library/LaunchAgents/com.helloimalemur.phantom_ci.plist\n"
-                             "  launchctl load ~/Library/LaunchAgents/"
-                             "com.helloimalemur.phantom_ci.plist");
+        return command_fail_text(EXIT_CODE_USAGE,
+                                 "print the property list into ~/Library/LaunchAgents (as root: "
+                                 "/Library/LaunchDaemons) and load it:\n"
+                                 "  phantom_ci configure service --print --format launchd > "
+                                 "~/Library/LaunchAgents/com.helloimalemur.phantom_ci.plist\n"
+                                 "  launchctl load ~/Library/LaunchAgents/"
+                                 "com.helloimalemur.phantom_ci.plist");
     }
     if (order->user && geteuid() != 0) {
         return command_fail_text(EXIT_CODE_USAGE,
                                  "--user is for the system service, which root installs; without "
                                  "it the service is your own");
+    }
+    if (order->env_file && g_strcmp0(order->format, "launchd") == 0) {
+        return command_fail_text(EXIT_CODE_USAGE, "--env-file is for systemd");
     }
     if (order->env_file && !g_path_is_absolute(order->env_file)) {
         return command_fail_text(EXIT_CODE_USAGE, "--env-file takes an absolute path");
@@ -333,34 +476,48 @@ static int check_order(const struct order *order)
     return -1;
 }
 
+/* -1, or an exit code. */
+static int find_own_account(struct account *account)
+{
+    const char *name = g_getenv("USER");
+    const char *home = g_getenv("HOME");
+    if (!home || !g_path_is_absolute(home)) {
+        return command_fail_text(EXIT_CODE_CONFIG, "HOME is not set to a directory; set it");
+    }
+    *account =
+        (struct account){g_strdup(name ? name : "this user"), g_strdup(home), geteuid(), getegid()};
+    return -1;
+}
+
+static int print_or_install(const struct order *order, const struct account *account)
+{
+    struct paths paths;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *found = own_executable();
+    const char *executable = found ? found : "phantom_ci";
+    place_directories(order, account, &paths);
+    g_autofree char *text = format_unit(order, account, &paths, executable, &error);
+    int code = EXIT_CODE_OK;
+    if (!text) {
+        code = command_fail(error);
+    } else if (order->print) {
+        fputs(text, stdout);
+    } else {
+        code = install(order, account, &paths, executable, text);
+    }
+    paths_clear(&paths);
+    return code;
+}
+
 static int carry_out(struct order *order)
 {
     struct account account = {.name = NULL};
-    struct paths paths = {NULL, NULL, NULL};
-    g_autofree char *directory = unit_directory();
-    g_autofree char *path = g_build_filename(directory, SERVICE_NAME, NULL);
-    if (order->remove) {
-        return uninstall(order, path);
-    }
-    int code = -1;
-    if (geteuid() == 0) {
-        code = find_user(order, &account);
-    } else {
-        const char *name = g_getenv("USER");
-        account = (struct account){g_strdup(name ? name : "this user"), g_strdup(g_getenv("HOME")),
-                                   geteuid(), getegid()};
-    }
+    int code = geteuid() != 0  ? find_own_account(&account)
+               : order->remove ? -1
+                               : find_user(order, &account);
     if (code < 0) {
-        place_directories(order, &account, &paths);
-        if (order->print) {
-            g_autofree char *text = format_unit(order, &account, &paths);
-            fputs(text, stdout);
-            code = EXIT_CODE_OK;
-        } else {
-            code = install(order, &account, &paths, path);
-        }
+        code = order->remove ? uninstall(order) : print_or_install(order, &account);
     }
-    paths_clear(&paths);
     account_clear(&account);
     return code;
 }
@@ -382,7 +539,8 @@ static int configure_service(const struct command *command, int argc, char **arg
         {"force", 0, 0, G_OPTION_ARG_NONE, &order.force, "write over a unit changed by hand", NULL},
         G_OPTION_ENTRY_NULL,
     };
-    int code = command_parse(command, &order.context, entries, 0, &argc, &argv, 0, 0);
+    int code =
+        command_parse(command, &order.context, entries, COMMAND_WITHOUT_HOME, &argc, &argv, 0, 0);
     if (code < 0) {
         code = check_order(&order);
     }

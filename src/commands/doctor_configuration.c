@@ -58,7 +58,7 @@ void doctor_check_configuration(struct doctor *doctor)
         report_file(doctor, repo_toml, true);
     } else {
         /* The list is in the order of finding; formatting sorts it. */
-        g_autofree char *sorted = diagnostics_format(diagnostics);
+        g_free(diagnostics_format(diagnostics));
         for (unsigned i = 0; i < diagnostics->items->len; i++) {
             report(doctor, g_ptr_array_index(diagnostics->items, i));
         }

@@ -35,8 +35,8 @@ static char *find_user_unit(void)
 /* Not by service_manager_run(): it has more patience than a visit. */
 static void judge_unit(struct doctor *doctor, const char *path, bool for_user)
 {
-    const char *argv[] = {"systemctl", for_user ? "--user" : "--system", "is-active", SERVICE_NAME,
-                          NULL};
+    const char *argv[] = {"systemctl", "--no-ask-password", for_user ? "--user" : "--system",
+                          "is-active", SERVICE_NAME,        NULL};
     struct spawn_result result = {0};
     g_autoptr(GError) error = NULL;
     /* Our own environment: the user's manager is found by XDG_RUNTIME_DIR. */

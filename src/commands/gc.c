@@ -62,19 +62,23 @@ GHashTable *gc_living_branches(struct gc *gc)
     return living;
 }
 
-static void add_checkouts_of_jobs(struct gc *gc, enum job_state state, GHashTable *names)
+static bool add_checkouts_of_jobs(struct gc *gc, enum job_state state, GHashTable *names,
+                                  GError **error)
 {
     struct job_filter filter = {.has_state = true, .state = state};
-    g_autoptr(GPtrArray) jobs = store_jobs(gc->context->store, &filter, NULL);
+    g_autoptr(GPtrArray) jobs = store_jobs(gc->context->store, &filter, error);
     for (unsigned i = 0; jobs && i < jobs->len; i++) {
         const struct job *job = g_ptr_array_index(jobs, i);
         g_hash_table_add(names, cache_checkout_name(job->repo, job->branch));
     }
+    return jobs != NULL;
 }
 
+/* NULL with a failure noted: what is wanted is then not known, and nothing may go. */
 static GHashTable *list_wanted_checkouts(struct gc *gc, GHashTable *living)
 {
-    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     GHashTableIter iterator;
     void *key = NULL;
     g_hash_table_iter_init(&iterator, living);
@@ -82,9 +86,13 @@ static GHashTable *list_wanted_checkouts(struct gc *gc, GHashTable *living)
         g_auto(GStrv) parts = g_strsplit(key, "\n", 2);
         g_hash_table_add(names, cache_checkout_name(parts[0], parts[1]));
     }
-    add_checkouts_of_jobs(gc, JOB_QUEUED, names);
-    add_checkouts_of_jobs(gc, JOB_RUNNING, names);
-    return names;
+    /* Queued before running, for that is the way a job goes: none is missed between the two. */
+    if (!add_checkouts_of_jobs(gc, JOB_QUEUED, names, &error) ||
+        !add_checkouts_of_jobs(gc, JOB_RUNNING, names, &error)) {
+        gc_note_failure(gc, NULL, error);
+        return NULL;
+    }
+    return g_steal_pointer(&names);
 }
 
 static GHashTable *list_wanted_mirrors(const struct config *config)
@@ -121,6 +129,9 @@ static void collect_cache(struct gc *gc, GHashTable *living)
     cache_empty_trash(cache, gc->dry_run, &gc->cache);
     g_autoptr(GHashTable) checkouts = list_wanted_checkouts(gc, living);
     g_autoptr(GHashTable) mirrors = list_wanted_mirrors(gc->context->config);
+    if (!checkouts) {
+        return;
+    }
     const struct cache_rules rules = {.checkouts = checkouts,
                                       .mirrors = mirrors,
                                       .keep_for_ms = keep_cache_for(gc),
@@ -230,9 +241,24 @@ static void forget(struct gc *gc)
     }
 }
 
+/* The daemon and jobs don't work there either. */
+static bool leads_away(struct gc *gc)
+{
+    const char *cache = gc->context->paths.cache;
+    struct stat status;
+    bool is_none = lstat(cache, &status) == 0 && !S_ISDIR(status.st_mode);
+    if (is_none) {
+        g_ptr_array_add(gc->failures,
+                        g_strdup_printf("%s is not a directory (a link is not followed here); "
+                                        "move it away",
+                                        cache));
+    }
+    return is_none;
+}
+
 static void collect(struct gc *gc)
 {
-    g_autoptr(GHashTable) living = gc_living_branches(gc);
+    g_autoptr(GHashTable) living = leads_away(gc) ? NULL : gc_living_branches(gc);
     if (living) {
         gc_jobs(gc, living);
         forget(gc);

@@ -77,7 +77,7 @@ static void list_logs(struct pass *pass)
         g_autofree char *name = g_strdup_printf("%" G_GINT64_FORMAT, log->job);
         log->bytes = MAX(file_tree_bytes(pass->logs_fd, name), 1);
         if (fstatat(pass->logs_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-            log->changed_ms = (int64_t)status.st_mtim.tv_sec * 1000;
+            log->changed_ms = file_modified_ms(&status);
             log->is_condemned = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX);
         }
         g_hash_table_insert(pass->logs, &log->job, log);

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "base/wake.h"
@@ -19,13 +21,15 @@
 #include "commands/confirm.h"
 #include "commands/service_manager.h"
 #include "commands/service_unit.h"
+#include "store/replace.h"
 
-enum { LOCK_PATIENCE_MS = 90 * 1000 };
+enum { LOCK_PATIENCE_MS = 90 * 1000, INTERRUPTION_CHECK_MS = 200 };
 
 struct reset {
     struct command_context context;
     gboolean yes, kill_jobs, history;
-    bool had_service, for_user; /* our own service ran, and is started again */
+    bool had_service, for_user; /* our own service was told to stop, and is started again */
+    bool removing;              /* the first removal has begun */
     int lock;                   /* the daemon's, or -1 */
     int gc_lock;                /* or -1 */
 };
@@ -73,9 +77,71 @@ static void print_plan(const struct reset *reset)
                "repository fetches it anew.\n");
     }
     printf("Running jobs are %s first.\n", reset->kill_jobs ? "ended" : "waited for");
+    fflush(stdout);
+}
+
+/* -------------------------------------------------------------- interruptions */
+
+/* From the moment on at which the service is told to stop, Ctrl-C ends no more than the waiting:
+ * the service is started again, and what was removed is told. */
+static volatile sig_atomic_t interrupted;
+
+static void note_interruption(int number)
+{
+    interrupted = number;
+}
+
+static void catch_interruptions(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction action = {.sa_handler = note_interruption, .sa_flags = SA_RESTART};
+    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        struct sigaction present;
+        if (sigaction(numbers[i], NULL, &present) == 0 && present.sa_handler != SIG_IGN) {
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
+}
+
+static bool go_on(GError **error)
+{
+    if (interrupted) {
+        g_set_error(error, SERVICE_ERROR, ERROR_CANCELED, "interrupted by %s",
+                    spawn_signal_name(interrupted));
+    }
+    return !interrupted;
+}
+
+/* lock_wait() that an interruption ends; -1 = no other limit. */
+static int wait_for_lock(const char *path, int64_t timeout_ms, GError **error)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    for (;;) {
+        g_autoptr(GError) local = NULL;
+        int fd = lock_wait(path, LOCK_EXCLUSIVE, INTERRUPTION_CHECK_MS, &local);
+        if (fd >= 0 || (error_has_code(local, ERROR_BUSY) && !go_on(error))) {
+            return fd;
+        }
+        if (!error_has_code(local, ERROR_BUSY) ||
+            (timeout_ms >= 0 && clock_monotonic_ms() >= deadline_ms)) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return -1;
+        }
+    }
 }
 
 /* -------------------------------------------------------------------- daemon */
+
+/* How long a daemon that was told to stop may wait for its jobs, and a bit. */
+static int64_t find_patience(struct reset *reset)
+{
+    struct diagnostics *diagnostics = diagnostics_new();
+    struct config *config = config_load(reset->context.paths.config, diagnostics);
+    int64_t patience_ms = LOCK_PATIENCE_MS + (config ? config->drain_timeout_ms : 0);
+    config_free(config);
+    diagnostics_free(diagnostics);
+    return patience_ms;
+}
 
 /* Our own service lets go of the lock: with its jobs (--kill-jobs), or leaving them to be waited
  * for. */
@@ -87,9 +153,11 @@ static bool stop_service(struct reset *reset, GError **error)
     printf("stopping the service\n");
     fflush(stdout);
     bool good = service_manager_run(reset->for_user, reset->kill_jobs ? stop : leave, NULL, error);
-    if (!good && !reset->for_user && geteuid() != 0) {
-        g_prefix_error(error, "it is root's to stop (nothing was removed; sudo systemctl stop "
-                              "phantom_ci, run this again, sudo systemctl start phantom_ci): ");
+    /* Out of patience, not refused: it may end yet. */
+    reset->had_service = good || error_has_code(*error, ERROR_LIMIT);
+    if (!reset->had_service && !reset->for_user && geteuid() != 0) {
+        g_prefix_error(error, "it is root's to stop (sudo systemctl stop phantom_ci, run this "
+                              "again, sudo systemctl start phantom_ci): ");
     }
     return good;
 }
@@ -100,31 +168,63 @@ static bool find_own_service(struct reset *reset)
         pid_t pid = service_manager_main_pid(for_user == 1);
         if (pid > 0 && service_holds_lock(&reset->context.paths, pid)) {
             reset->for_user = for_user == 1;
-            reset->had_service = true;
             return true;
         }
     }
     return false;
 }
 
-/* The daemon's lock, so that none starts while things go. -1, or an exit code. */
-static int take_daemon_lock(struct reset *reset)
+/* The daemon's lock, so that none starts while things go. */
+static bool take_daemon_lock(struct reset *reset, GError **error)
 {
     g_autofree char *path = paths_daemon_lock(&reset->context.paths);
-    g_autoptr(GError) error = NULL;
-    reset->lock = lock_take(path, LOCK_EXCLUSIVE, &error);
-    if (reset->lock < 0 && error_has_code(error, ERROR_BUSY) && find_own_service(reset)) {
-        g_clear_error(&error);
-        if (stop_service(reset, &error)) {
-            reset->lock = lock_wait(path, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, &error);
-        }
-    } else if (reset->lock < 0 && error_has_code(error, ERROR_BUSY)) {
-        return command_fail_text(EXIT_CODE_TRY_AGAIN,
-                                 "a phantom_ci that is not our service is at work in %s; stop it "
-                                 "and run this again",
-                                 reset->context.paths.state);
+    g_autoptr(GError) local = NULL;
+    reset->lock = lock_take(path, LOCK_EXCLUSIVE, &local);
+    if (reset->lock >= 0) {
+        return true;
     }
-    return reset->lock >= 0 ? -1 : command_fail(error);
+    if (!error_has_code(local, ERROR_BUSY)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    if (!find_own_service(reset)) {
+        g_set_error(error, SERVICE_ERROR, ERROR_BUSY,
+                    "a phantom_ci that is not our service is at work in %s; stop it and run this "
+                    "again",
+                    reset->context.paths.state);
+        return false;
+    }
+    if (!stop_service(reset, error)) {
+        return false;
+    }
+    reset->lock = wait_for_lock(path, find_patience(reset), error);
+    if (reset->lock < 0) {
+        g_prefix_error(error, "the service was told to stop and is still at work: ");
+    }
+    return reset->lock >= 0;
+}
+
+/* Also after a failure: a reset leaves no service stopped without a word. */
+static int start_again(struct reset *reset)
+{
+    static const char *const start[] = {"start", SERVICE_NAME, NULL};
+    /* While it is still ending, systemd would take "start" for done. */
+    static const char *const restart[] = {"restart", SERVICE_NAME, NULL};
+    g_autoptr(GError) error = NULL;
+    bool has_ended = reset->lock >= 0;
+    fd_close(&reset->lock);
+    if (!reset->had_service) {
+        return EXIT_CODE_OK;
+    }
+    if (service_manager_run(reset->for_user, has_ended ? start : restart, NULL, &error)) {
+        printf("the service runs again\n");
+        return EXIT_CODE_OK;
+    }
+    int code = command_fail(error);
+    fprintf(stderr, "phantom_ci: the service %s; start it with: systemctl %sstart phantom_ci\n",
+            service_manager_main_pid(reset->for_user) > 0 ? "may stop yet" : "is stopped",
+            reset->for_user ? "--user " : "");
+    return code;
 }
 
 /* ---------------------------------------------------------------------- jobs */
@@ -147,7 +247,7 @@ static bool end_job(struct reset *reset, const struct job *job, GError **error)
         }
         wake_job(paths, job->id);
     }
-    auto_fd held = lock_wait(lock, LOCK_EXCLUSIVE, -1, error);
+    auto_fd held = wait_for_lock(lock, -1, error);
     return held >= 0;
 }
 
@@ -165,14 +265,24 @@ static bool end_jobs(struct reset *reset, GError **error)
 
 /* ------------------------------------------------------------------- removing */
 
-static bool remove_names(const char *directory, const char *const *names, GError **error)
+static bool remove_names(struct reset *reset, const char *directory, const char *const *names,
+                         GError **error)
 {
     auto_fd fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+        g_set_error(error, SERVICE_ERROR, ERROR_DENIED,
+                    "%s is not a directory (a link is not followed here); move it away", directory);
+        return false;
+    }
     if (fd < 0) {
         return errno == ENOENT ||
                error_set_errno(error, SERVICE_ERROR, errno, "cannot open %s", directory);
     }
     for (; *names; names++) {
+        if (!go_on(error)) {
+            return false;
+        }
+        reset->removing = true;
         int fault = fault_point("reset.remove");
         if (fault) {
             return error_set_errno(error, SERVICE_ERROR, fault, "cannot remove %s", *names);
@@ -185,43 +295,78 @@ static bool remove_names(const char *directory, const char *const *names, GError
     return true;
 }
 
-static bool remove_all(struct reset *reset, GError **error)
+static bool remove_history(struct reset *reset, GError **error)
 {
     const struct paths *paths = &reset->context.paths;
-    g_clear_pointer(&reset->context.store, store_close);
-    return remove_names(paths->cache, cache_names, error) &&
-           (!reset->history ||
-            (remove_names(paths->state, history_names, error) && paths_ensure(paths, error)));
+    g_autofree char *database = paths_database(paths);
+    /* Nobody has it open, and nobody opens it till it is gone. */
+    struct replacement *replacement = replacement_begin(database, error);
+    bool good = replacement && remove_names(reset, paths->cache, cache_names, error) &&
+                remove_names(reset, paths->state, history_names, error);
+    replacement_free(replacement);
+    return good && paths_ensure(paths, error);
 }
 
-static int start_again(struct reset *reset)
+static bool remove_all(struct reset *reset, GError **error)
 {
-    static const char *const start[] = {"start", SERVICE_NAME, NULL};
-    g_autoptr(GError) error = NULL;
-    fd_close(&reset->lock);
-    if (!reset->had_service) {
-        return EXIT_CODE_OK;
+    g_clear_pointer(&reset->context.store, store_close);
+    return reset->history ? remove_history(reset, error)
+                          : remove_names(reset, reset->context.paths.cache, cache_names, error);
+}
+
+/* Appends those of the names that are there. */
+static void list_present(GString *list, const char *directory, const char *const *names)
+{
+    for (; *names; names++) {
+        g_autofree char *path = g_build_filename(directory, *names, NULL);
+        struct stat status;
+        if (lstat(path, &status) == 0) {
+            g_string_append_printf(list, "%s%s", list->len > 0 ? ", " : "", *names);
+        }
     }
-    if (!service_manager_run(reset->for_user, start, NULL, &error)) {
-        return command_fail(error);
+}
+
+static int fail(const struct reset *reset, const GError *error)
+{
+    const struct paths *paths = &reset->context.paths;
+    g_autoptr(GString) present = g_string_new(NULL);
+    int code = command_fail(error);
+    list_present(present, paths->cache, cache_names);
+    if (reset->history) {
+        list_present(present, paths->state, history_names);
     }
-    printf("the service runs again\n");
-    return EXIT_CODE_OK;
+    if (!reset->removing) {
+        fputs("phantom_ci: nothing was removed\n", stderr);
+    } else if (present->len > 0) {
+        fprintf(stderr,
+                "phantom_ci: still there, as a whole or in part: %s. The same command again "
+                "removes the rest\n",
+                present->str);
+    }
+    return code;
+}
+
+/* ------------------------------------------------------------------- carrying out */
+
+static bool take_gc_lock(struct reset *reset, GError **error)
+{
+    g_autofree char *path = paths_gc_lock(&reset->context.paths);
+    reset->gc_lock = wait_for_lock(path, LOCK_PATIENCE_MS, error);
+    if (reset->gc_lock < 0) {
+        g_prefix_error(error, "a gc or restore is at work: ");
+    }
+    return reset->gc_lock >= 0;
 }
 
 static int carry_out(struct reset *reset)
 {
     g_autoptr(GError) error = NULL;
-    int code = take_daemon_lock(reset);
-    if (code >= 0) {
-        return code;
-    }
-    g_autofree char *gc_lock = paths_gc_lock(&reset->context.paths);
-    reset->gc_lock = lock_wait(gc_lock, LOCK_EXCLUSIVE, LOCK_PATIENCE_MS, &error);
-    bool good = reset->gc_lock >= 0 && end_jobs(reset, &error) && remove_all(reset, &error);
+    catch_interruptions();
+    bool good = take_daemon_lock(reset, &error) && take_gc_lock(reset, &error) &&
+                end_jobs(reset, &error) && remove_all(reset, &error);
     fd_close(&reset->gc_lock);
-    int failure = good ? EXIT_CODE_OK : command_fail(error);
-    code = start_again(reset);
+    int failure = good ? EXIT_CODE_OK : fail(reset, error);
+    int code = start_again(reset);
     if (good && code == EXIT_CODE_OK) {
         printf("reset%s\n", reset->history ? ", with the history" : "");
     }

@@ -38,7 +38,8 @@ struct restore {
     GPtrArray *files;
     struct replacement *replacement;
     unsigned interrupted, logs_set_aside, logs_placed;
-    bool swapped; /* the database is the restored one */
+    bool swapped;    /* the database is the restored one */
+    bool all_placed; /* and everything else is in its place, too */
 };
 
 /* ------------------------------------------------------------- who is at work */
@@ -250,6 +251,7 @@ static void print_plan(const struct restore *restore)
         }
     }
     printf("What is replaced is kept beside it as *%s\n", restore->stamp);
+    fflush(stdout);
 }
 
 /* ------------------------------------------------------------------ preparing */
@@ -365,13 +367,13 @@ static bool replace(struct restore *restore, GError **error)
 {
     const struct paths *paths = &restore->context->paths;
     if (!replacement_finish(restore->replacement, restore->staged_database, restore->kept_database,
-                            error)) {
+                            &restore->swapped, error)) {
         return false;
     }
-    restore->swapped = true;
     g_clear_pointer(&restore->replacement, replacement_free);
     return reach("restore.swapped", error) && restore_files_place(restore->files, error) &&
-           restore_logs_place(paths, restore->staged_logs, &restore->logs_placed, error) &&
+           restore_logs_place(paths, restore->staged_logs, &restore->logs_placed,
+                              &restore->all_placed, error) &&
            reach("restore.placed", error);
 }
 
@@ -402,18 +404,47 @@ static void print_result(const struct restore *restore)
          "backup runs");
 }
 
+/* Which parts are the restored ones, and which are not yet. */
+static void tell_what_is_restored(const struct restore *restore)
+{
+    g_autoptr(GString) missing = g_string_new(NULL);
+    g_autoptr(GString) done = g_string_new("the database");
+    for (unsigned i = 0; i < restore->files->len; i++) {
+        const struct restore_file *file = g_ptr_array_index(restore->files, i);
+        if (file->action != RESTORE_LEAVE) {
+            GString *list = file->placed ? done : missing;
+            g_string_append_printf(list, "%s%s", list->len > 0 ? ", " : "", file->name);
+        }
+    }
+    if (backup_get_facts(restore->backup)->has_logs) {
+        GString *list = restore->all_placed ? done : missing;
+        g_string_append_printf(list, "%sthe logs", list->len > 0 ? ", " : "");
+    }
+    if (missing->len > 0) {
+        fprintf(stderr, "phantom_ci: restored: %s; not yet: %s; ", done->str, missing->str);
+    } else {
+        fputs("phantom_ci: everything is restored, but may not outlast a power cut; ", stderr);
+    }
+    fputs("run the same command again to finish\n", stderr);
+}
+
+/* Till the database is replaced all can be taken back; where it can't, that is told. */
+static bool undo(const struct restore *restore)
+{
+    unsigned left = restore_logs_put_back(&restore->context->paths, restore->kept_logs);
+    if (left > 0) {
+        fprintf(stderr, "phantom_ci: %u log%s moved to %s and can't be moved back\n", left,
+                left == 1 ? " was" : "s were", restore->kept_logs);
+    }
+    return left == 0;
+}
+
 static int fail(const struct restore *restore, const GError *error)
 {
     int code = command_fail(error);
     if (restore->swapped) {
-        fputs("phantom_ci: the database is the restored one, not everything else is; run the same "
-              "command again to finish\n",
-              stderr);
-    } else if (restore->logs_set_aside > 0) {
-        fprintf(stderr, "phantom_ci: nothing was changed, but %u log%s moved to %s\n",
-                restore->logs_set_aside, restore->logs_set_aside == 1 ? " was" : "s were",
-                restore->kept_logs);
-    } else {
+        tell_what_is_restored(restore);
+    } else if (undo(restore)) {
         fputs("phantom_ci: nothing was changed\n", stderr);
     }
     return code;
@@ -422,15 +453,15 @@ static int fail(const struct restore *restore, const GError *error)
 static int carry_out(struct restore *restore)
 {
     g_autoptr(GError) error = NULL;
-    int code = prepare(restore, &error) ? refuse_running_job(restore) : fail(restore, error);
-    if (code < 0) {
-        code = replace(restore, &error) ? EXIT_CODE_OK : fail(restore, error);
+    if (!prepare(restore, &error)) {
+        return fail(restore, error);
     }
-    restore_files_drop(restore->files);
-    if (code == EXIT_CODE_OK) {
-        print_result(restore);
+    int code = refuse_running_job(restore);
+    if (code >= 0) {
+        undo(restore);
+        return code;
     }
-    return code;
+    return replace(restore, &error) ? EXIT_CODE_OK : fail(restore, error);
 }
 
 static void name_things(struct restore *restore)
@@ -502,6 +533,10 @@ int command_restore(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         code = carry_out(&restore);
+        restore_files_drop(restore.files);
+        if (code == EXIT_CODE_OK) {
+            print_result(&restore);
+        }
     }
     restore_clear(&restore);
     command_context_clear(&context);

@@ -61,6 +61,7 @@ static struct restore_file *load_file(struct backup *backup, const struct paths 
     }
     file->mode = secret ? SECRET_MODE : (file->mode & CONFIG_MODE_MASK) | CONFIG_MODE;
     bool same = is_same(file);
+    file->placed = same;
     if (file->bytes) {
         file->action = same ? RESTORE_LEAVE : RESTORE_WRITE;
     } else {
@@ -87,9 +88,10 @@ GPtrArray *restore_files_load(struct backup *backup, const struct paths *paths, 
 
 bool restore_sync_directory(const char *path, GError **error)
 {
+    int fault = fault_point("restore.directory");
     auto_fd fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return (fd >= 0 && fsync(fd) == 0) ||
-           error_set_errno(error, RESTORE_ERROR, errno, "cannot write %s", path);
+    return (!fault && fd >= 0 && fsync(fd) == 0) ||
+           error_set_errno(error, RESTORE_ERROR, fault ? fault : errno, "cannot write %s", path);
 }
 
 static bool sync_parent(const char *path, GError **error)
@@ -138,7 +140,7 @@ static bool keep(const struct restore_file *file, GError **error)
     return bytes && write_new(file->kept, bytes, length, SECRET_MODE, error);
 }
 
-static bool place(const struct restore_file *file, GError **error)
+static bool place(struct restore_file *file, GError **error)
 {
     int fault = fault_point("restore.config");
     if (fault) {
@@ -152,13 +154,14 @@ static bool place(const struct restore_file *file, GError **error)
     if (rename(from, into) < 0) {
         return error_set_errno(error, RESTORE_ERROR, errno, "cannot rename %s", from);
     }
+    file->placed = true;
     return sync_parent(into, error);
 }
 
 bool restore_files_place(const GPtrArray *files, GError **error)
 {
     for (unsigned i = 0; i < files->len; i++) {
-        const struct restore_file *file = g_ptr_array_index(files, i);
+        struct restore_file *file = g_ptr_array_index(files, i);
         if (file->action != RESTORE_LEAVE && !place(file, error)) {
             return false;
         }
@@ -185,6 +188,20 @@ bool restore_log_set_aside(const struct paths *paths, const char *job, const cha
     return true;
 }
 
+unsigned restore_logs_put_back(const struct paths *paths, const char *kept)
+{
+    g_autoptr(GDir) directory = g_dir_open(kept, 0, NULL);
+    const char *job;
+    unsigned left = 0;
+    while (directory && (job = g_dir_read_name(directory))) {
+        g_autofree char *from = g_build_filename(kept, job, NULL);
+        g_autofree char *into = g_build_filename(paths->state, "logs", job, NULL);
+        left += rename(from, into) < 0 ? 1 : 0;
+    }
+    rmdir(kept);
+    return left;
+}
+
 /* rename(2) would replace an empty directory only; what is there is never touched. */
 static bool place_log(const struct paths *paths, const char *staged, const char *job,
                       unsigned *count, GError **error)
@@ -205,13 +222,14 @@ static bool place_log(const struct paths *paths, const char *staged, const char 
     return true;
 }
 
-bool restore_logs_place(const struct paths *paths, const char *staged, unsigned *count,
+bool restore_logs_place(const struct paths *paths, const char *staged, unsigned *count, bool *all,
                         GError **error)
 {
     g_autofree char *logs = g_build_filename(paths->state, "logs", NULL);
     g_autoptr(GDir) directory = g_dir_open(staged, 0, NULL);
     const char *job;
     *count = 0;
+    *all = false;
     while (directory && (job = g_dir_read_name(directory))) {
         int fault = fault_point("restore.log");
         if (fault) {
@@ -221,5 +239,6 @@ bool restore_logs_place(const struct paths *paths, const char *staged, unsigned 
             return false;
         }
     }
+    *all = true;
     return restore_sync_directory(logs, error);
 }

@@ -29,6 +29,7 @@ struct restore_file {
     size_t length;
     unsigned mode;
     bool exists; /* at present */
+    bool placed; /* it is as in the backup now */
     enum restore_action action;
 };
 
@@ -39,7 +40,7 @@ GPtrArray *restore_files_load(struct backup *backup, const struct paths *paths, 
 
 /* Writes the new ones beside the present ones, synced. */
 bool restore_files_stage(const GPtrArray *files, GError **error);
-/* One rename each; done again it changes nothing. */
+/* One rename each, after which `placed` is set; done again it changes nothing. */
 bool restore_files_place(const GPtrArray *files, GError **error);
 /* Removes what was staged and not placed. */
 void restore_files_drop(const GPtrArray *files);
@@ -47,8 +48,11 @@ void restore_files_drop(const GPtrArray *files);
 /* Moves logs/<job> of the state directory to `kept`/<job>. */
 bool restore_log_set_aside(const struct paths *paths, const char *job, const char *kept,
                            GError **error);
-/* Moves each <job> of `staged` into logs/, where there is none yet; *count of them. */
-bool restore_logs_place(const struct paths *paths, const char *staged, unsigned *count,
+/* Moves all of them back, and removes `kept`; the number of those that could not be moved. */
+unsigned restore_logs_put_back(const struct paths *paths, const char *kept);
+/* Moves each <job> of `staged` into logs/, where there is none yet; *count of them. *all when none
+ * is left, also where a failure to sync follows. */
+bool restore_logs_place(const struct paths *paths, const char *staged, unsigned *count, bool *all,
                         GError **error);
 
 bool restore_sync_directory(const char *path, GError **error);

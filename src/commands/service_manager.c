@@ -28,6 +28,8 @@ bool service_manager_run(bool for_user, const char *const *words, char **out, GE
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     g_ptr_array_add(argv, (char *)"systemctl");
     g_ptr_array_add(argv, (char *)"--no-pager");
+    /* Without it polkit may ask somebody at a desktop, and wait for the answer. */
+    g_ptr_array_add(argv, (char *)"--no-ask-password");
     g_ptr_array_add(argv, (char *)(for_user ? "--user" : "--system"));
     for (const char *const *word = words; *word; word++) {
         g_ptr_array_add(argv, (char *)*word);

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "base/error.h"
+#include "base/text.h"
+#include "commands/service_manager.h"
 #include "service_templates.h"
 
 static const char mark[] = "# Written by phantom_ci configure service, sha256 ";
@@ -30,9 +33,48 @@ static char *quote(const char *word, bool is_command)
     return is_plain && *word ? g_strdup(word) : g_string_free(g_steal_pointer(&quoted), FALSE);
 }
 
-char *service_quote(const char *word)
+static bool has_controls(const char *text)
 {
-    return quote(word, true);
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool refuse_name(const char *name, const char *why, GError **error)
+{
+    g_autofree char *shown = text_escape(name);
+    g_set_error(error, SERVICE_ERROR, ERROR_INVALID,
+                "a unit can't name %s: %s; give it another name", shown, why);
+    return false;
+}
+
+bool service_check_names(const struct service *service, GError **error)
+{
+    const struct paths *paths = service->paths;
+    const char *env_file = service->env_file ? service->env_file : "";
+    const char *const names[] = {service->executable, service->home ? service->home : "",
+                                 paths->config,       paths->state,
+                                 paths->cache,        env_file};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (has_controls(names[i]) || !g_utf8_validate(names[i], -1, NULL)) {
+            return refuse_name(names[i], "it has control characters or is not UTF-8", error);
+        }
+    }
+    /* systemd takes no such executable, and no escape for it (string_is_safe()); in argv[0] it
+     * would replace ${variables}. */
+    if (strpbrk(service->executable, "\"'\\$")) {
+        return refuse_name(service->executable,
+                           "systemd starts no program with a quote, a backslash or $ in its path",
+                           error);
+    }
+    /* It is written as it is: blanks at its end would be lost, a backslash would join lines. */
+    if (*env_file && strchr(" \\", env_file[strlen(env_file) - 1])) {
+        return refuse_name(env_file, "it ends with a blank or a backslash", error);
+    }
+    return true;
 }
 
 /* The daemon's argv. */
@@ -77,33 +119,53 @@ static char *format_writable(const struct service *service)
 
 static char *format_credential(const struct service *service)
 {
-    g_autofree char *value = g_strconcat(
-        "phantom_ci.env:", service->env_file ? service->env_file : "/etc/phantom_ci/env", NULL);
-    g_autofree char *quoted = quote(value, false);
-    return g_strconcat(service->env_file ? "" : "#", "LoadCredential=", quoted, NULL);
+    /* systemd.exec(5) reads the rest of the line: nothing is unquoted but specifiers. */
+    g_autoptr(GString) path =
+        g_string_new(service->env_file ? service->env_file : "/etc/phantom_ci/env");
+    g_string_replace(path, "%", "%%", 0);
+    return g_strconcat(service->env_file ? "" : "#", "LoadCredential=phantom_ci.env:", path->str,
+                       NULL);
 }
 
-static void replace(GString *text, const char *name, const char *value)
+struct insertion {
+    const char *name; /* "@USER@" */
+    const char *value;
+};
+
+/* In one pass: what is inserted may hold such a name itself. */
+static char *fill_in(const char *template, const struct insertion *insertions)
 {
-    g_string_replace(text, name, value, 0);
+    GString *text = g_string_new(NULL);
+    while (*template) {
+        const struct insertion *found = insertions;
+        while (found->name && !g_str_has_prefix(template, found->name)) {
+            found++;
+        }
+        if (found->name) {
+            g_string_append(text, found->value);
+            template += strlen(found->name);
+        } else {
+            g_string_append_c(text, *template ++);
+        }
+    }
+    return g_string_free(text, FALSE);
 }
 
 char *service_format_systemd(const struct service *service)
 {
-    g_autoptr(GString) text =
-        g_string_new(service->user ? service_system_template : service_user_template);
     g_autofree char *command = format_command(service);
     g_autofree char *writable = format_writable(service);
     g_autofree char *credential = format_credential(service);
     g_autofree char *home = g_strconcat("HOME=", service->home ? service->home : "", NULL);
     g_autofree char *environment = quote(home, false);
-    replace(text, "@COMMAND@", command);
-    replace(text, "@CREDENTIAL@", credential);
-    replace(text, "@USER@", service->user ? service->user : "");
-    replace(text, "@ENVIRONMENT@", environment);
-    replace(text, "@WRITABLE@", writable);
-    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, -1);
-    return g_strconcat(mark, digest, "\n", text->str, NULL);
+    const struct insertion insertions[] = {
+        {"@COMMAND@", command},         {"@CREDENTIAL@", credential}, {"@USER@", service->user},
+        {"@ENVIRONMENT@", environment}, {"@WRITABLE@", writable},     {NULL, NULL},
+    };
+    g_autofree char *text =
+        fill_in(service->user ? service_system_template : service_user_template, insertions);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    return g_strconcat(mark, digest, "\n", text, NULL);
 }
 
 bool service_unit_is_untouched(const char *text)
@@ -117,6 +179,22 @@ bool service_unit_is_untouched(const char *text)
     return strcmp(said, digest) == 0;
 }
 
+/* A daemon of the system has a user; an agent is that of its user. */
+static char *format_launchd_user(const struct service *service)
+{
+    if (!service->user) {
+        return g_strdup("");
+    }
+    return g_markup_printf_escaped("    <key>UserName</key>\n"
+                                   "    <string>%s</string>\n"
+                                   "    <key>EnvironmentVariables</key>\n"
+                                   "    <dict>\n"
+                                   "        <key>HOME</key>\n"
+                                   "        <string>%s</string>\n"
+                                   "    </dict>\n",
+                                   service->user, service->home);
+}
+
 char *service_format_launchd(const struct service *service)
 {
     g_autoptr(GPtrArray) words = list_words(service);
@@ -125,10 +203,14 @@ char *service_format_launchd(const struct service *service)
         g_autofree char *word = g_markup_escape_text(g_ptr_array_index(words, i), -1);
         g_string_append_printf(arguments, "        <string>%s</string>\n", word);
     }
+    g_autofree char *user = format_launchd_user(service);
     g_autofree char *log = g_build_filename(service->paths->state, "daemon.log", NULL);
     g_autofree char *escaped_log = g_markup_escape_text(log, -1);
-    g_autoptr(GString) text = g_string_new(service_launchd_template);
-    replace(text, "@ARGUMENTS@", arguments->str);
-    replace(text, "@LOG@", escaped_log);
-    return g_string_free(g_steal_pointer(&text), FALSE);
+    const struct insertion insertions[] = {
+        {"@ARGUMENTS@", arguments->str},
+        {"@USER@", user},
+        {"@LOG@", escaped_log},
+        {NULL, NULL},
+    };
+    return fill_in(service_launchd_template, insertions);
 }

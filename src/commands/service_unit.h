@@ -19,6 +19,11 @@ struct service {
     const char *env_file;      /* what LoadCredential= reads, or NULL */
 };
 
+/* Whether a unit can hold these names so that systemd reads them as they are. Not so control
+ * characters and bytes that are no UTF-8; in the executable's path quotes, backslashes and `$`.
+ * ERROR_INVALID. */
+bool service_check_names(const struct service *service, GError **error);
+
 /* The unit, led by a line with the digest of the rest: by it a unit that somebody changed is told
  * from one that an older version wrote. Free with g_free(). */
 char *service_format_systemd(const struct service *service);
@@ -28,9 +33,5 @@ bool service_unit_is_untouched(const char *text);
 
 /* launchd.plist(5). Free with g_free(). */
 char *service_format_launchd(const struct service *service);
-
-/* One word of a command line as systemd.service(5), "COMMAND LINES", wants it: specifiers,
- * variables and quotes escaped. Free with g_free(). */
-char *service_quote(const char *word);
 
 #endif

@@ -6,7 +6,7 @@
 int command_version(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
-    int code = command_parse(command, &context, NULL, 0, &argc, &argv, 0, 0);
+    int code = command_parse(command, &context, NULL, COMMAND_WITHOUT_HOME, &argc, &argv, 0, 0);
     if (code < 0) {
         puts("phantom_ci " PHANTOM_CI_VERSION);
         code = EXIT_CODE_OK;

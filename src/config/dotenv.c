@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/mask.h"
+#include "base/wipe.h"
 
 struct reader {
     const char *at, *end;
@@ -280,7 +281,7 @@ GPtrArray *dotenv_parse(const char *bytes, size_t length, const char *file,
             skip_line(&reader);
         }
     }
-    explicit_bzero(reader.scratch, length + 1);
+    wipe_bytes(reader.scratch, length + 1);
     g_free(reader.scratch);
     if (reader.failed) {
         g_ptr_array_unref(entries);
@@ -363,7 +364,7 @@ GPtrArray *dotenv_load(const char *path, enum dotenv_access access, bool *absent
     } else {
         diagnostics_add(diagnostics, path, 0, 0, "cannot be read: %s", g_strerror(errno));
     }
-    explicit_bzero(bytes, size);
+    wipe_bytes(bytes, size);
     g_free(bytes);
     return entries;
 }

@@ -54,6 +54,7 @@ struct daemon {
     struct housekeeping *housekeeping;
     struct timetable *timetable;
     struct watch *watch;
+    char *config_fingerprint; /* of the files as they were when they were last read */
     struct look_status_file *looks;
     GHashTable *look_states; /* repo -> struct look_status * */
     GArray *pollfds;
@@ -155,6 +156,14 @@ static void open_look_status(struct daemon *daemon)
     }
 }
 
+static char *fingerprint_configuration(const struct daemon *daemon)
+{
+    g_autofree char *repo_toml = paths_repo_toml(daemon->paths);
+    g_autofree char *config_toml = paths_config_toml(daemon->paths);
+    const char *const files[] = {repo_toml, config_toml, NULL};
+    return watch_fingerprint(files);
+}
+
 static void watch_configuration(struct daemon *daemon)
 {
     g_autofree char *repo_toml = paths_repo_toml(daemon->paths);
@@ -162,6 +171,8 @@ static void watch_configuration(struct daemon *daemon)
     g_autofree char *dotenv = paths_dotenv(daemon->paths);
     const char *const watched[] = {repo_toml, config_toml, dotenv, NULL};
     g_autoptr(GError) error = NULL;
+    g_free(daemon->config_fingerprint);
+    daemon->config_fingerprint = fingerprint_configuration(daemon);
     g_clear_pointer(&daemon->watch, watch_close);
     daemon->watch = watch_open(watched, &error);
     if (error) {
@@ -216,7 +227,20 @@ static void reload(struct daemon *daemon)
         event_print(EVENT_NOTICE, "config kept", "note", "the last good one stays in force", NULL);
     }
     diagnostics_free(diagnostics);
+    daemon->jobs_to_start = true; /* may_start() has held them back */
     sd_notify_send("READY=1");
+}
+
+/* A job may be of a section, or was asked for after an edit, that the watch has not told of yet. */
+static bool may_start(void *data, unsigned count)
+{
+    struct daemon *daemon = data;
+    g_autofree char *present = fingerprint_configuration(daemon);
+    if (strcmp(present, daemon->config_fingerprint) != 0) {
+        daemon->reload_due_ms = clock_monotonic_ms();
+        return false;
+    }
+    return housekeeping_may_start(daemon->housekeeping, count);
 }
 
 /* ------------------------------------------------------------------ start */
@@ -476,6 +500,7 @@ static void release(struct daemon *daemon)
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
+    g_free(daemon->config_fingerprint);
     look_status_close(daemon->looks);
     g_clear_pointer(&daemon->look_states, g_hash_table_unref);
     g_clear_pointer(&daemon->pollfds, g_array_unref);
@@ -512,7 +537,7 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
     daemon.deliver = deliver_new(paths, daemon.store);
     daemon.housekeeping = housekeeping_new(paths);
     daemon.timetable = timetable_new(daemon.store);
-    supervise_set_gate(daemon.supervise, housekeeping_may_start, daemon.housekeeping);
+    supervise_set_gate(daemon.supervise, may_start, &daemon);
     use_config(&daemon, config);
     supervise_adopt(daemon.supervise);
     tell_ready(&daemon);

@@ -102,20 +102,38 @@ static bool address_one(struct deliver *deliver, const struct outbox_message *ro
     return good && outbox_address(deliver->store, row->id, names, clock_now_ms(), error);
 }
 
-/* False on a failure of the store. */
-static bool address_new(struct deliver *deliver, const GPtrArray *targets, GError **error)
+static bool address_rows(struct deliver *deliver, const GPtrArray *rows, const GPtrArray *targets,
+                         GError **error)
 {
-    for (;;) {
-        g_autoptr(GPtrArray) rows = outbox_new_notices(deliver->store, ADDRESS_AT_ONCE, error);
-        for (unsigned i = 0; rows && i < rows->len; i++) {
-            if (!address_one(deliver, g_ptr_array_index(rows, i), targets, error)) {
-                return false;
-            }
-        }
-        if (!rows || rows->len == 0) {
-            return rows != NULL;
+    const char *names[TARGET_KINDS + 1] = {NULL};
+    for (unsigned i = 0; i < rows->len; i++) {
+        if (!address_one(deliver, g_ptr_array_index(rows, i), targets, error)) {
+            return false;
         }
     }
+    for (unsigned i = 0; i < targets->len; i++) {
+        names[i] = target_kind_name(((const struct target *)g_ptr_array_index(targets, i))->kind);
+    }
+    return outbox_trim(deliver->store, names, clock_now_ms(), error);
+}
+
+/* Some notices in one transaction; the rest is left to the next round of the loop, which has other
+ * things to do as well. False on a failure of the store. */
+static bool address_new(struct deliver *deliver, const GPtrArray *targets, GError **error)
+{
+    g_autoptr(GPtrArray) rows = outbox_new_notices(deliver->store, ADDRESS_AT_ONCE, error);
+    if (!rows || rows->len == 0) {
+        return rows != NULL;
+    }
+    deliver->dirty = rows->len == ADDRESS_AT_ONCE || deliver->dirty;
+    if (!store_begin(deliver->store, error)) {
+        return false;
+    }
+    if (!address_rows(deliver, rows, targets, error) || !store_commit(deliver->store, error)) {
+        store_rollback(deliver->store);
+        return false;
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------------- results */
@@ -154,14 +172,14 @@ static void end_attempt(struct deliver *deliver, struct channel *channel, struct
         .status = status,
         .answer = answer,
     };
-    print_result(channel, message, &result, verdict.wait_ms);
-    channel->failures = verdict.state == OUTBOX_WAITING ? channel->failures + 1 : 0;
-    channel->not_before_ms = clock_monotonic_ms() + MAX(verdict.wait_ms, verdict.pause_ms);
     g_autoptr(GError) error = NULL;
     /* Without a record of its end the attempt counts as cut off, and is made again. */
     if (!outbox_end(deliver->store, message->id, &result, now_ms, &error)) {
         event_print(EVENT_ERROR, "store failed", "err", error->message, NULL);
     }
+    print_result(channel, message, &result, verdict.wait_ms);
+    channel->failures = verdict.state == OUTBOX_WAITING ? channel->failures + 1 : 0;
+    channel->not_before_ms = clock_monotonic_ms() + MAX(verdict.wait_ms, verdict.pause_ms);
     outbox_message_free(message);
     deliver->dirty = true;
 }
@@ -213,6 +231,22 @@ static bool refuse(struct deliver *deliver, const struct outbox_message *message
     return outbox_end(deliver->store, message->id, &result, clock_now_ms(), error);
 }
 
+/* The same with all that wait for a receiver that is named no longer, some at a time. */
+static bool refuse_all(struct deliver *deliver, enum target_kind kind, GError **error)
+{
+    static const char why[] = ".env names no such receiver any more";
+    int count = 0;
+    bool good =
+        outbox_give_up(deliver->store, target_kind_name(kind), why, clock_now_ms(), &count, error);
+    g_autofree char *number = g_strdup_printf("%d", count);
+    if (count > 0) {
+        event_print(EVENT_WARNING, "messages given up", "target", target_kind_name(kind), "count",
+                    number, "err", why, NULL);
+        deliver->dirty = true;
+    }
+    return good;
+}
+
 static bool make_request(struct deliver *deliver, const struct outbox_message *message,
                          const GPtrArray *targets, const struct target *target,
                          struct net_request *request, GError **error)
@@ -235,9 +269,10 @@ static bool begin_attempt(struct deliver *deliver, struct channel *channel,
                           GError **error)
 {
     bool begun = false;
-    if (!outbox_begin(deliver->store, message->id, &begun, error) || !begun) {
+    bool good = outbox_begin(deliver->store, message->id, &begun, error);
+    if (!good || !begun) {
         outbox_message_free(message);
-        return begun;
+        return good;
     }
     channel->sending = message;
     channel->deadline_ms = clock_monotonic_ms() + ANSWER_PATIENCE_MS;
@@ -255,11 +290,31 @@ static int64_t wait_left_ms(const struct outbox_message *message)
     return left_ms > DELIVERY_WAIT_MAX_MS ? 0 : MAX(left_ms, 0);
 }
 
+/* One attempt, if the message can be put into words. Takes the message over. */
+static bool try_message(struct deliver *deliver, struct channel *channel,
+                        struct outbox_message *message, const GPtrArray *targets,
+                        const struct target *target, GError **error)
+{
+    struct net_request request = {.id = NULL};
+    g_autoptr(GError) local = NULL;
+    bool good;
+    if (make_request(deliver, message, targets, target, &request, &local)) {
+        good = begin_attempt(deliver, channel, message, &request, error);
+    } else {
+        good = refuse(deliver, message, local->message, error);
+        deliver->dirty = true;
+        outbox_message_free(message);
+    }
+    net_request_clear(&request);
+    return good;
+}
+
 /* The oldest message of the receiver, if it is due. */
 static bool send_next(struct deliver *deliver, enum target_kind kind, const GPtrArray *targets,
                       GError **error)
 {
     struct channel *channel = &deliver->channels[kind];
+    const struct target *target = targets_find(targets, kind);
     g_autoptr(GError) local = NULL;
     struct outbox_message *message =
         channel->sending ? NULL : outbox_next(deliver->store, target_kind_name(kind), &local);
@@ -270,6 +325,10 @@ static bool send_next(struct deliver *deliver, enum target_kind kind, const GPtr
         }
         return good;
     }
+    if (!target) {
+        outbox_message_free(message);
+        return refuse_all(deliver, kind, error);
+    }
     int64_t now_ms = clock_monotonic_ms();
     int64_t due_ms = MAX(channel->not_before_ms, now_ms + wait_left_ms(message));
     if (due_ms > now_ms) {
@@ -277,45 +336,28 @@ static bool send_next(struct deliver *deliver, enum target_kind kind, const GPtr
         outbox_message_free(message);
         return true;
     }
-    struct net_request request = {.id = NULL};
-    const struct target *target = targets_find(targets, kind);
-    bool good;
-    if (!target) {
-        good = refuse(deliver, message, ".env names no such receiver any more", error);
-        deliver->dirty = true;
-        outbox_message_free(message);
-    } else if (!make_request(deliver, message, targets, target, &request, &local)) {
-        good = refuse(deliver, message, local->message, error);
-        deliver->dirty = true;
-        outbox_message_free(message);
-    } else {
-        good = begin_attempt(deliver, channel, message, &request, error);
-    }
-    net_request_clear(&request);
-    return good;
+    return try_message(deliver, channel, message, targets, target, error);
 }
 
-/* Everything that can be done now. False on a failure of the store. */
+/* What can be done in one round; `dirty` when there is more. False on a failure of the store. */
 static bool work_off(struct deliver *deliver, GError **error)
 {
     bool any = false;
-    while (deliver->dirty) {
-        deliver->dirty = false;
-        deliver->next_ms = INT64_MAX;
-        if (!outbox_has_work(deliver->store, &any, error)) {
+    deliver->dirty = false;
+    deliver->next_ms = INT64_MAX;
+    if (!outbox_has_work(deliver->store, &any, error)) {
+        return false;
+    }
+    g_autoptr(GPtrArray) targets = any ? load_targets(deliver) : NULL;
+    if (any && !targets) {
+        deliver->next_ms = clock_monotonic_ms() + ENV_RETRY_MS;
+    }
+    if (targets && !address_new(deliver, targets, error)) {
+        return false;
+    }
+    for (int kind = 0; targets && kind < TARGET_KINDS; kind++) {
+        if (!send_next(deliver, (enum target_kind)kind, targets, error)) {
             return false;
-        }
-        g_autoptr(GPtrArray) targets = any ? load_targets(deliver) : NULL;
-        if (any && !targets) {
-            deliver->next_ms = clock_monotonic_ms() + ENV_RETRY_MS;
-        }
-        if (targets && !address_new(deliver, targets, error)) {
-            return false;
-        }
-        for (int kind = 0; targets && kind < TARGET_KINDS; kind++) {
-            if (!send_next(deliver, (enum target_kind)kind, targets, error)) {
-                return false;
-            }
         }
     }
     return true;
@@ -332,7 +374,7 @@ void deliver_run(struct deliver *deliver)
     }
     deliver->dirty = deliver->dirty || now_ms >= deliver->next_ms;
     g_autoptr(GError) error = NULL;
-    if (!work_off(deliver, &error)) {
+    if (deliver->dirty && !work_off(deliver, &error)) {
         event_print(EVENT_ERROR, "store failed", "err", error->message, NULL);
         deliver->dirty = false;
         deliver->next_ms = now_ms + STORE_RETRY_MS;

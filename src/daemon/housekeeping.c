@@ -11,6 +11,7 @@
 #include "base/disk.h"
 #include "base/error.h"
 #include "base/event.h"
+#include "base/file.h"
 #include "base/libexec.h"
 #include "base/spawn.h"
 
@@ -65,7 +66,7 @@ static int64_t age_of_last_gc(const struct housekeeping *housekeeping)
     if (lstat(path, &status) < 0) {
         return at_least_ms;
     }
-    return CLAMP(clock_now_ms() - (int64_t)status.st_mtim.tv_sec * 1000, 0, at_least_ms);
+    return CLAMP(clock_now_ms() - file_modified_ms(&status), 0, at_least_ms);
 }
 
 struct housekeeping *housekeeping_new(const struct paths *paths)

@@ -1,12 +1,34 @@
 #include "daemon/watch.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "daemon/launch.h"
+
+char *watch_fingerprint(const char *const *paths)
+{
+    GString *print = g_string_new(NULL);
+    for (; *paths; paths++) {
+        struct stat status;
+        if (stat(*paths, &status) == 0) {
+#ifdef __APPLE__
+            const struct timespec *changed = &status.st_ctimespec;
+#else
+            const struct timespec *changed = &status.st_ctim;
+#endif
+            g_string_append_printf(print, "%ju %ju %jd.%09ld", (uintmax_t)status.st_dev,
+                                   (uintmax_t)status.st_ino, (intmax_t)changed->tv_sec,
+                                   changed->tv_nsec);
+        }
+        g_string_append_c(print, '\n');
+    }
+    return g_string_free(print, FALSE);
+}
 
 #ifdef __linux__
 #include <sys/inotify.h>

@@ -19,4 +19,8 @@ int watch_fd(const struct watch *watch); /* -1 for NULL */
 bool watch_take(struct watch *watch);
 void watch_close(struct watch *watch);
 
+/* What tells these files (NULL-terminated) from what they were: compared by whoever can't wait for
+ * the watch, or has none. Free with g_free(). */
+char *watch_fingerprint(const char *const *paths);
+
 #endif

@@ -87,7 +87,7 @@ static int64_t changed_ms(int directory_fd, const char *path)
     if (directory_fd < 0 || fstatat(directory_fd, path, &status, AT_SYMLINK_NOFOLLOW) < 0) {
         return 0;
     }
-    return (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    return file_modified_ms(&status);
 }
 
 static int64_t newest_change_ms(int directory_fd, const char *const *paths)

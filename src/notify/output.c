@@ -77,12 +77,21 @@ static bool is_blank(const char *bytes, size_t length)
     return true;
 }
 
+/* memrchr(3), which not every libc has; the bytes may be zeros, too. */
+static const char *find_last(const char *bytes, size_t length, char wanted)
+{
+    while (length > 0 && bytes[length - 1] != wanted) {
+        length--;
+    }
+    return length > 0 ? bytes + length - 1 : NULL;
+}
+
 /* One line without its newline. */
 static void append_line(GString *out, const char *line, size_t length)
 {
     const char *end = line + length;
     while (length > 0) {
-        const char *carriage_return = memrchr(line, '\r', length);
+        const char *carriage_return = find_last(line, length, '\r');
         const char *begin = carriage_return ? carriage_return + 1 : line;
         if (!is_blank(begin, (size_t)(end - begin))) {
             text_append_escaped(out, begin, (size_t)(end - begin), TEXT_KEEP_LAYOUT);

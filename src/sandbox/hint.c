@@ -125,9 +125,12 @@ char *sandbox_hint(const struct sandbox_policy *policy, const GPtrArray *plan, c
                    size_t length)
 {
     while (length > 0) {
-        const char *newline = memrchr(output, '\n', length - 1);
-        const char *begin = newline ? newline + 1 : output;
-        size_t size = (size_t)(output + length - begin);
+        size_t start = length - 1;
+        while (start > 0 && output[start - 1] != '\n') {
+            start--;
+        }
+        const char *begin = output + start;
+        size_t size = length - start;
         if (size <= LINE_MAX_BYTES && !memchr(begin, '\0', size)) {
             g_autofree char *line = g_strndup(begin, size);
             char *hint = hint_of_line(policy, plan, g_strchomp(line));
@@ -135,7 +138,7 @@ char *sandbox_hint(const struct sandbox_policy *policy, const GPtrArray *plan, c
                 return hint;
             }
         }
-        length = (size_t)(begin - output);
+        length = start;
     }
     return NULL;
 }

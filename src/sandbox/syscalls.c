@@ -3,6 +3,7 @@
 #ifdef __linux__
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -139,7 +140,7 @@ static bool fill(scmp_filter_ctx filter, enum syscalls_filter kind, GError **err
             (refuse_all(filter, strict, error) && refuse_namespaces(filter, error)));
 }
 
-int syscalls_filter_open(enum syscalls_filter kind, GError **error)
+static int make_filter(enum syscalls_filter kind, GError **error)
 {
     auto_fd fd = memfd_create("phantom_ci-filter", MFD_CLOEXEC);
     if (fd < 0) {
@@ -156,6 +157,25 @@ int syscalls_filter_open(enum syscalls_filter kind, GError **error)
         return -1;
     }
     return good ? g_steal_fd(&fd) : -1;
+}
+
+int syscalls_filter_open(enum syscalls_filter kind, GError **error)
+{
+    /* Made once a process: it is the same for each step, and takes milliseconds. */
+    static int made[] = {[SYSCALLS_BASIC] = -1, [SYSCALLS_STRICT] = -1};
+    if (made[kind] < 0) {
+        made[kind] = make_filter(kind, error);
+    }
+    if (made[kind] < 0) {
+        return -1;
+    }
+    /* Its position is shared with the one before, which has been read to its end. */
+    int fd = fcntl(made[kind], F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+        error_set_errno(error, SANDBOX_ERROR, errno, "cannot use the filter again");
+        fd_close(&fd);
+    }
+    return fd;
 }
 
 #else

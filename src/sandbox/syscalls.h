@@ -18,7 +18,8 @@ enum syscalls_filter {
     SYSCALLS_STRICT,
 };
 
-/* A descriptor to read the filter from, at its beginning; -1 with `error`. */
+/* A descriptor to read the filter from, at its beginning; -1 with `error`. All of one kind share one
+ * position: the one before must have been read by then. */
 int syscalls_filter_open(enum syscalls_filter filter, GError **error);
 
 #endif

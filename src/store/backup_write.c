@@ -168,16 +168,25 @@ static bool add_log_directory(struct backup_writer *writer, DIR *directory, int6
     return true;
 }
 
-static bool add_logs_of(struct backup_writer *writer, const char *state_directory, int64_t job,
-                        GError **error)
+/* What stands there instead of a directory may be a link. */
+static bool fail_directory(const char *path, GError **error)
 {
-    g_autofree char *path = g_strdup_printf("%s/logs/%" G_GINT64_FORMAT, state_directory, job);
-    auto_fd fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (errno != ENOTDIR && errno != ELOOP) {
+        return error_set_errno(error, STORE_ERROR, errno, "cannot read %s", path);
+    }
+    g_set_error(error, STORE_ERROR, ERROR_DENIED,
+                "%s is not a directory (a link is not followed here); move it away", path);
+    return false;
+}
+
+static bool add_logs_of(struct backup_writer *writer, int logs_fd, int64_t job, GError **error)
+{
+    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, job);
+    g_autofree char *name = g_build_filename("logs", number, NULL);
+    auto_fd fd = openat(logs_fd, number, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     if (!directory) {
-        return fd < 0 && errno == ENOENT
-                   ? true
-                   : error_set_errno(error, STORE_ERROR, errno, "cannot read the log %s", path);
+        return (fd < 0 && errno == ENOENT) || fail_directory(name, error);
     }
     (void)g_steal_fd(&fd);
     bool good = add_log_directory(writer, directory, job, error);
@@ -193,6 +202,15 @@ static void *read_id(sqlite3_stmt *row)
 bool backup_writer_add_logs(struct backup_writer *writer, const char *state_directory,
                             GError **error)
 {
+    g_autofree char *path = g_build_filename(state_directory, "logs", NULL);
+    auto_fd logs_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    writer->has_logs = true;
+    if (logs_fd < 0 && errno == ENOENT) {
+        return true;
+    }
+    if (logs_fd < 0) {
+        return fail_directory(path, error);
+    }
     g_autoptr(GPtrArray) ids =
         store_collect(writer->copy, error,
                       store_prepare(writer->copy, error,
@@ -201,9 +219,8 @@ bool backup_writer_add_logs(struct backup_writer *writer, const char *state_dire
                                     ""),
                       read_id, g_free);
     bool good = ids != NULL;
-    writer->has_logs = true;
     for (unsigned i = 0; good && i < ids->len; i++) {
-        good = add_logs_of(writer, state_directory, *(int64_t *)g_ptr_array_index(ids, i), error);
+        good = add_logs_of(writer, logs_fd, *(int64_t *)g_ptr_array_index(ids, i), error);
     }
     return good;
 }

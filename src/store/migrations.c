@@ -67,7 +67,10 @@ static const char *const migrations[] = {
     "ALTER TABLE repo ADD COLUMN tag_selection TEXT;"
     /* schedule: the lines that were reckoned with; scheduled: up to when that has been done. */
     "ALTER TABLE repo ADD COLUMN schedule TEXT;"
-    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;"
+    /* No question of the daemon's reads every message, whose state stands behind its body. */
+    "CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
+    "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');",
     /* 4: trust. signer, signing_key: who signed the commit; block: which rule refused the job; pin:
      * the digest of what an approval of its workflow would be for. An approval stays when its jobs
      * go. */

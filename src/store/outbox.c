@@ -114,23 +114,7 @@ static bool copy_to_target(struct store *store, int64_t id, const char *target, 
                        "INSERT INTO outbox(job, repo, branch, kind, body, target, state, created, "
                        "next) SELECT job, repo, branch, kind, body, ?2, 'waiting', created, ?3 "
                        "FROM outbox WHERE id = ?1 AND state = 'new'",
-                       "isi", id, target, now_ms) &&
-           store_write(store, error, NULL,
-                       "UPDATE outbox SET state = 'given up', finished = ?3, answer = "
-                       "'too many messages waited for this receiver' "
-                       "WHERE target = ?1 AND state = 'waiting' AND id <= "
-                       "(SELECT id FROM outbox INDEXED BY outbox_waiting WHERE target = ?1 AND "
-                       "state IN ('waiting', 'sending') ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                       "sii", target, (int64_t)OUTBOX_MAX_WAITING, now_ms);
-}
-
-static bool drop_oldest_over(struct store *store, GError **error)
-{
-    return store_write(store, error, NULL,
-                       "DELETE FROM outbox WHERE state IN ('delivered', 'given up') AND id <= "
-                       "(SELECT id FROM outbox WHERE state IN ('delivered', 'given up') "
-                       "ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                       "i", (int64_t)OUTBOX_MAX_OVER);
+                       "isi", id, target, now_ms);
 }
 
 bool outbox_address(struct store *store, int64_t id, const char *const *targets, int64_t now_ms,
@@ -144,11 +128,56 @@ bool outbox_address(struct store *store, int64_t id, const char *const *targets,
     for (unsigned i = 0; good && targets[i]; i++) {
         good = copy_to_target(store, id, targets[i], now_ms, error);
     }
-    good = good &&
-           store_write(store, error, NULL, "DELETE FROM outbox WHERE id = ? AND state = 'new'", "i",
-                       id) &&
-           drop_oldest_over(store, error);
+    good = good && store_write(store, error, NULL,
+                               "DELETE FROM outbox WHERE id = ? AND state = 'new'", "i", id);
     return store_end(store, own, good, error);
+}
+
+/* Those with at least `newer` newer ones of the target. */
+static bool give_up_oldest(struct store *store, const char *target, const char *why, int64_t newer,
+                           int64_t now_ms, int *count, GError **error)
+{
+    return store_write(store, error, count,
+                       "UPDATE outbox SET state = 'given up', finished = ?3, answer = ?4 "
+                       "WHERE state = 'waiting' AND id IN "
+                       "(SELECT id FROM outbox INDEXED BY outbox_waiting WHERE target = ?1 AND "
+                       "state IN ('waiting', 'sending') AND id <= "
+                       "(SELECT id FROM outbox INDEXED BY outbox_waiting WHERE target = ?1 AND "
+                       "state IN ('waiting', 'sending') ORDER BY id DESC LIMIT 1 OFFSET ?2) "
+                       "ORDER BY id LIMIT ?5)",
+                       "siisi", target, newer, now_ms, why, (int64_t)OUTBOX_TRIM_AT_ONCE);
+}
+
+bool outbox_give_up(struct store *store, const char *target, const char *why, int64_t now_ms,
+                    int *count, GError **error)
+{
+    return give_up_oldest(store, target, why, 0, now_ms, count, error);
+}
+
+static bool drop_oldest_over(struct store *store, GError **error)
+{
+    return store_write(store, error, NULL,
+                       "DELETE FROM outbox WHERE id IN "
+                       "(SELECT id FROM outbox INDEXED BY outbox_over WHERE "
+                       "state IN ('delivered', 'given up') AND id <= "
+                       "(SELECT id FROM outbox INDEXED BY outbox_over WHERE "
+                       "state IN ('delivered', 'given up') ORDER BY id DESC LIMIT 1 OFFSET ?1) "
+                       "ORDER BY id LIMIT ?2)",
+                       "ii", (int64_t)OUTBOX_MAX_OVER, (int64_t)OUTBOX_TRIM_AT_ONCE);
+}
+
+bool outbox_trim(struct store *store, const char *const *targets, int64_t now_ms, GError **error)
+{
+    bool own = false;
+    if (!store_begin_if_needed(store, &own, error)) {
+        return false;
+    }
+    bool good = true;
+    for (unsigned i = 0; good && targets[i]; i++) {
+        good = give_up_oldest(store, targets[i], "too many messages waited for this receiver",
+                              OUTBOX_MAX_WAITING, now_ms, NULL, error);
+    }
+    return store_end(store, own, good && drop_oldest_over(store, error), error);
 }
 
 bool outbox_has_work(struct store *store, bool *any, GError **error)
@@ -205,8 +234,9 @@ bool outbox_end(struct store *store, int64_t id, const struct outbox_result *res
 bool outbox_recover(struct store *store, int64_t now_ms, GError **error)
 {
     return store_write(store, error, NULL,
-                       "UPDATE outbox SET state = 'waiting', next = ?, answer = "
-                       "'phantom_ci ended while it was being sent' WHERE state = 'sending'",
+                       "UPDATE outbox INDEXED BY outbox_sending SET state = 'waiting', next = ?, "
+                       "answer = 'phantom_ci ended while it was being sent' "
+                       "WHERE state = 'sending'",
                        "i", now_ms);
 }
 
@@ -252,8 +282,10 @@ bool outbox_count(struct store *store, int64_t *waiting, int64_t *given_up, GErr
 {
     sqlite3_stmt *statement =
         store_prepare(store, error,
-                      "SELECT count(*) FILTER (WHERE state IN ('waiting', 'sending')), "
-                      "count(*) FILTER (WHERE state = 'given up') FROM outbox WHERE state != 'new'",
+                      "SELECT (SELECT count(*) FROM outbox INDEXED BY outbox_waiting WHERE "
+                      "state IN ('waiting', 'sending')), "
+                      "(SELECT count(*) FROM outbox INDEXED BY outbox_over WHERE "
+                      "state IN ('delivered', 'given up') AND state = 'given up')",
                       "");
     if (!statement || store_step(store, error, statement) != 1) {
         return false;

@@ -2,8 +2,8 @@
  * The outbox: what people are to be told, kept with the facts it is about until a receiver took it.
  *
  * 1. outbox_add() writes a notice, without a target yet, in the transaction of its fact.
- * 2. The daemon takes each notice (outbox_new_notices()) and addresses it (outbox_address()): in
- * one transaction it becomes one message a target, or nothing.
+ * 2. The daemon takes notices (outbox_new_notices()) and addresses each (outbox_address()): in one
+ *    transaction it becomes one message a target, or nothing. outbox_trim() keeps to the limits.
  * 3. For each target the oldest waiting message (outbox_next()) is sent: outbox_begin() records the
  *    attempt before the first byte leaves, outbox_end() what came of it.
  * 4. After a crash outbox_recover() lets messages whose attempt has no recorded end wait again. So
@@ -20,6 +20,7 @@ enum {
     OUTBOX_MAX_NOTICES = 1000, /* without a target; the oldest give way (no daemon runs) */
     OUTBOX_MAX_WAITING = 1000, /* of one target; the oldest are given up */
     OUTBOX_MAX_OVER = 1000,    /* delivered and given up ones that are kept to look at */
+    OUTBOX_TRIM_AT_ONCE = 200, /* by one call of outbox_trim() */
 };
 
 enum outbox_state {
@@ -63,6 +64,11 @@ GPtrArray *outbox_new_notices(struct store *store, unsigned limit, GError **erro
 bool outbox_address(struct store *store, int64_t id, const char *const *targets, int64_t now_ms,
                     GError **error);
 
+/* Of what is beyond the limits the oldest: waiting messages of these targets are given up, those
+ * that are over are dropped; a part of them, so that no call takes long. After some
+ * outbox_address(), in the same transaction. */
+bool outbox_trim(struct store *store, const char *const *targets, int64_t now_ms, GError **error);
+
 /* Whether there are notices to address or messages that wait. */
 bool outbox_has_work(struct store *store, bool *any, GError **error);
 
@@ -81,6 +87,11 @@ struct outbox_result {
 /* The end of an attempt, or the verdict on a message that waits. */
 bool outbox_end(struct store *store, int64_t id, const struct outbox_result *result, int64_t now_ms,
                 GError **error);
+
+/* Gives up messages that wait for this target, oldest first, at most OUTBOX_TRIM_AT_ONCE; *count of
+ * them. */
+bool outbox_give_up(struct store *store, const char *target, const char *why, int64_t now_ms,
+                    int *count, GError **error);
 
 /* sending -> waiting, of all. */
 bool outbox_recover(struct store *store, int64_t now_ms, GError **error);

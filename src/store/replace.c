@@ -127,12 +127,13 @@ void replacement_free(struct replacement *replacement)
     }
 }
 
-static bool sync_parent(const char *path, GError **error)
+static bool sync_parent(const char *path, const char *point, GError **error)
 {
     g_autofree char *directory = g_path_get_dirname(path);
+    int fault = fault_point(point);
     auto_fd fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return (fd >= 0 && fsync(fd) == 0) ||
-           error_set_errno(error, STORE_ERROR, errno, "cannot write %s", directory);
+    return (!fault && fd >= 0 && fsync(fd) == 0) ||
+           error_set_errno(error, STORE_ERROR, fault ? fault : errno, "cannot write %s", directory);
 }
 
 /* A second name for the present file; a copy where the file system knows no hard links. */
@@ -147,13 +148,14 @@ static bool keep_present(struct replacement *replacement, const char *kept, GErr
            store_execute(store, error, store_prepare(store, error, "BEGIN EXCLUSIVE", ""));
 }
 
+static const char *const pieces[] = {"", "-wal", "-journal", "-shm"};
+
 /* The pieces of a database that can't be used any more; none of them may meet the fresh one. */
 static bool set_aside(struct replacement *replacement, const char *kept, GError **error)
 {
-    static const char *const suffixes[] = {"", "-wal", "-journal", "-shm"};
-    for (unsigned i = 0; i < G_N_ELEMENTS(suffixes); i++) {
-        g_autofree char *from = g_strconcat(replacement->path, suffixes[i], NULL);
-        g_autofree char *into = g_strconcat(kept, suffixes[i], NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        g_autofree char *from = g_strconcat(replacement->path, pieces[i], NULL);
+        g_autofree char *into = g_strconcat(kept, pieces[i], NULL);
         if (rename(from, into) < 0 && errno != ENOENT) {
             return error_set_errno(error, STORE_ERROR, errno, "cannot rename %s", from);
         }
@@ -161,23 +163,38 @@ static bool set_aside(struct replacement *replacement, const char *kept, GError 
     return true;
 }
 
-bool replacement_finish(struct replacement *replacement, const char *fresh, const char *kept,
-                        GError **error)
+/* As it was before. What can't be put back is told, for then something was changed after all. */
+static void put_back(struct replacement *replacement, const char *kept, GError **error)
 {
-    bool good = replacement->present ? keep_present(replacement, kept, error)
-                                     : set_aside(replacement, kept, error);
-    if (!good || !sync_parent(replacement->path, error)) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        g_autofree char *from = g_strconcat(kept, pieces[i], NULL);
+        g_autofree char *into = g_strconcat(replacement->path, pieces[i], NULL);
+        if (replacement->present && i == 0) {
+            unlink(from); /* a second name or a copy; the first is where it was */
+        } else if (!replacement->present && rename(from, into) < 0 && errno != ENOENT) {
+            g_prefix_error(error, "%s has become %s: ", into, from);
+        }
+    }
+}
+
+bool replacement_finish(struct replacement *replacement, const char *fresh, const char *kept,
+                        bool *finished, GError **error)
+{
+    *finished = false;
+    if (!(replacement->present ? keep_present(replacement, kept, error)
+                               : set_aside(replacement, kept, error)) ||
+        !sync_parent(replacement->path, "restore.keep", error)) {
+        put_back(replacement, kept, error);
         return false;
     }
     int fault = fault_point("restore.swap");
     if (fault || rename(fresh, replacement->path) < 0) {
         error_set_errno(error, STORE_ERROR, fault ? fault : errno, "cannot rename %s", fresh);
-        if (replacement->present) {
-            unlink(kept); /* the present file has its first name still */
-        }
+        put_back(replacement, kept, error);
         return false;
     }
-    return sync_parent(replacement->path, error);
+    *finished = true;
+    return sync_parent(replacement->path, "restore.sync", error);
 }
 
 static void *read_number(sqlite3_stmt *row)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "base/fault.h"
 #include "store/store_internal.h"
 
 static enum error_code code_from_sqlite(int code, int system_errno)
@@ -153,7 +154,11 @@ bool store_first(struct store *store, GError **error, sqlite3_stmt *statement,
 GPtrArray *store_collect(struct store *store, GError **error, sqlite3_stmt *statement,
                          void *(*read)(sqlite3_stmt *), GDestroyNotify free_row)
 {
-    if (!statement) {
+    int fault = statement ? fault_point("store.read") : 0;
+    if (fault) {
+        error_set_errno(error, STORE_ERROR, fault, "%s: cannot read", store->path);
+    }
+    if (!statement || fault) {
         return NULL;
     }
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(free_row);

@@ -31,7 +31,7 @@ def place(tmp_path, request):
         kill_all(tmp_path)
         return
     try:
-        wait_until(lambda: not processes_of(tmp_path), 10, "the end of all processes of the test")
+        wait_until(lambda: not processes_of(tmp_path), what="the end of all processes of the test")
     finally:
         left = processes_of(tmp_path)
         kill_all(tmp_path)
@@ -76,18 +76,57 @@ def http(place):
 
 
 @pytest.fixture
-def ssh(place, phantom):
-    from env.servers import GitSsh
-    server = GitSsh(place, phantom.home)
-    # ssh asks the user database for the home directory, not HOME: the configuration is named to it by a wrapper.
-    wrapper = place / "sshbin"
-    wrapper.mkdir()
-    (wrapper / "ssh").write_text(
-        f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
-    (wrapper / "ssh").chmod(0o755)
-    phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+def git_daemon(place):
+    from env.servers import GitDaemon, git_daemon_is_there
+    if not git_daemon_is_there():
+        pytest.skip("git daemon is not installed")
+    server = GitDaemon(place, place / "remotes")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def trust_ssh(place, phantom):
+    """Makes ssh of the daemon take its known hosts from the server's file: it asks the user database for the home
+    directory, not HOME, so that the configuration is named to it by a wrapper."""
+    def use(server):
+        wrapper = place / "sshbin"
+        wrapper.mkdir()
+        (wrapper / "ssh").write_text(
+            f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
+        (wrapper / "ssh").chmod(0o755)
+        phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+    return use
+
+
+@pytest.fixture
+def ssh(place, phantom, trust_ssh):
+    from env.servers import GitSsh
+    server = GitSsh(place, phantom.home)
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gitolite(place, phantom, trust_ssh):
+    from env.gitolite import Gitolite, why_not
+    if why_not():
+        pytest.skip(why_not())
+    server = Gitolite(place, phantom.home)
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def network():
+    from env.network import Network, why_not
+    if why_not():
+        pytest.skip(why_not())
+    network = Network()
+    yield network
+    network.close()
 
 
 @pytest.fixture
@@ -117,18 +156,42 @@ def receiver(make_receiver):
 
 
 @pytest.fixture
-def start_net(place):
-    """Starts phantom_ci-net; at the end each must come to a clean end."""
-    from env.net import Net
+def look_server(place, repo):
+    from env.lookserver import LookServer
+    server = LookServer(place, place / "remotes")
+    yield server
+    server.stop()
+
+
+def net_starter(place, kind):
     started = []
 
     def make(*args, **options):
-        started.append(Net(place, *args, **options))
+        started.append(kind(place, *args, **options))
         return started[-1]
     yield make
     for net in started:
         if net.process.poll() is None:
             assert net.stop() == 0, net.errors
+
+
+@pytest.fixture
+def start_net(place):
+    """Starts phantom_ci-net; at the end each must come to a clean end."""
+    from env.net import Net
+    yield from net_starter(place, Net)
+
+
+@pytest.fixture
+def start_looks(place):
+    """The same for phantom_ci-net --looks."""
+    from env.looks import Looks
+    yield from net_starter(place, Looks)
+
+
+@pytest.fixture
+def looks(start_looks):
+    return start_looks()
 
 
 @pytest.fixture

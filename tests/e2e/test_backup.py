@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from env.waiting import wait_until
+from env.waiting import LIMIT, wait_until
 
 SECRET = "https://discord.example/api/webhooks/canary-0123456789"
 
@@ -73,7 +73,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as database:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=LIMIT, isolation_level=None)) as database:
                 while not self.over.is_set():
                     database.execute("BEGIN IMMEDIATE")
                     for name in ("left", "right"):
@@ -101,11 +101,12 @@ def test_a_backup_while_jobs_run_and_a_writer_loops_is_consistent_and_holds_nobo
     writer.start()
     try:
         wait_until(lambda: writer.count > 0, what="the writer")
+        written = 0
         for number in range(5):
             before = writer.count
             target = place / f"{number}.backup"
             told = json.loads(phantom.cli("backup", target, "--logs", "--json", check=0).out)
-            assert writer.count > before
+            written += writer.count - before
             assert told["jobs"] == 3 and told["secrets"] is True and told["logs"] == 0
             assert told["files"] == ["Repo.toml", "config.toml", ".env"]
             assert rows(target, "PRAGMA integrity_check") == [("ok",)]
@@ -113,8 +114,8 @@ def test_a_backup_while_jobs_run_and_a_writer_loops_is_consistent_and_holds_nobo
             assert stat.S_IMODE(target.stat().st_mode) == 0o600
     finally:
         writer.over.set()
-        writer.join(30)
-    assert writer.failure is None
+        writer.join(LIMIT)
+    assert writer.failure is None and written > 0
     gate.touch()
     phantom.wait_idle()
     assert [job["state"] for job in phantom.jobs()] == ["success"] * 3
@@ -190,13 +191,14 @@ POINTS = ["restore.begun:1", "restore.staged:1", "restore.link:1", "restore.swap
           "restore.placed:1"]
 
 
-def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_nothing(phantom, repo, place):
+@pytest.fixture
+def make_victim(phantom, repo, place):
+    """Makes copies of an installation with another history, other files and a config.toml that goes, to be replaced by
+    x.backup. What it was, and what it is to be."""
     finished_jobs(phantom, repo)
     phantom.configure("max_jobs = 2\n")
     write_env(phantom)
     phantom.cli("backup", place / "x.backup", "--logs", check=0)
-    new = everything(phantom)
-    # The state to be replaced: another history, other files, and a config.toml that goes.
     old_place = twin(phantom, place, "old")
     old_place.config.mkdir(mode=0o700)
     old_place.watch(repo, "other")
@@ -207,12 +209,22 @@ def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_
     old_place.wait_baseline("other")
     old_place.cli("run", "other", "--branch", "main", check=0)
     daemon.stop()
-    old = everything(old_place)
-    for number, point in enumerate(POINTS):
-        victim = twin(phantom, place, f"victim{number}")
+
+    def make(name):
+        victim = twin(phantom, place, name)
         for part in ("config", "state"):
             shutil.copytree(getattr(old_place, part), getattr(victim, part), ignore=lambda d, names: {"wake"} & set(names))
             getattr(victim, part).chmod(0o700)
+        return victim
+    make.old, make.new = old_place, phantom
+    return make
+
+
+def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_nothing(phantom, make_victim, place):
+    new, old_place = everything(phantom), make_victim.old
+    old = everything(old_place)
+    for number, point in enumerate(POINTS):
+        victim = make_victim(f"victim{number}")
         killed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:KILL"})
         assert killed.returncode == -9, (point, killed.out, killed.err)
         # Every prefix is a working installation of the one or the other.
@@ -235,6 +247,54 @@ def test_kill_9_at_any_point_of_a_restore_leaves_a_whole_installation_and_loses_
             assert victim.log(job) == phantom.log(job) != b"", point
         set_aside = [path.read_bytes() for path in victim.state.glob("logs.before-restore-*/1/output")]
         assert set_aside == [old_place.log(1)], point
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_restore_that_fails_before_the_database_is_replaced_has_changed_nothing(make_victim, place, damage):
+    """Not the logs of the present history either, which had to give way already."""
+    victim = make_victim("victim")
+    if damage:
+        (victim.state / "state.db").write_bytes(b"x" * 8192)
+
+    def contents():
+        return {path.relative_to(victim.directory): path.read_bytes() for path in victim.directory.rglob("*")
+                if path.is_file() and path.name not in ("gc.lock", "state.db-wal", "state.db-shm")}
+    victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": "restore.begun:1:EIO"}, check=1)
+    before = contents()
+    for point in ("restore.staged", "restore.keep", "restore.swap"):
+        failed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:1:EIO"}, check=1)
+        assert failed.err.endswith("phantom_ci: nothing was changed\n"), failed.err
+        assert contents() == before, point
+    victim.cli("restore", place / "x.backup", "--yes", check=0)
+    assert everything(victim) == everything(make_victim.new)
+
+
+# What fails, and what is said of it: what is as in the backup, and what not yet. The files are in this order.
+HALF_WAY = [
+    ("restore.sync:1", "restored: the database; not yet: Repo.toml, config.toml, .env, the logs"),
+    ("restore.config:1", "restored: the database; not yet: Repo.toml, config.toml, .env, the logs"),
+    ("restore.directory:1", "restored: the database, Repo.toml; not yet: config.toml, .env, the logs"),
+    ("restore.config:3", "restored: the database, Repo.toml, config.toml; not yet: .env, the logs"),
+    ("restore.log:2", "restored: the database, Repo.toml, config.toml, .env; not yet: the logs"),
+    ("restore.directory:6", "everything is restored, but may not outlast a power cut"),
+]
+
+
+@pytest.mark.parametrize("point, words", HALF_WAY)
+def test_a_restore_that_fails_half_way_says_what_is_restored_and_what_is_not(make_victim, place, point, words):
+    victim = make_victim("victim")
+    old, new = everything(make_victim.old), everything(make_victim.new)
+    failed = victim.cli("restore", place / "x.backup", "--yes", env={"PHANTOM_CI_FAULT": f"{point}:EIO"}, check=1)
+    assert f"phantom_ci: {words}; run the same command again to finish\n" in failed.err
+    assert "nothing was changed" not in failed.err
+    found, done = everything(victim), words.partition("; not yet")[0]
+    assert found["jobs"] == new["jobs"]
+    for name in ("Repo.toml", "config.toml", ".env"):
+        restored = name in done or "everything" in done
+        assert found["files"][name] == (new if restored else old)["files"][name], name
+    victim.cli("restore", place / "x.backup", "--yes", check=0)
+    assert everything(victim) == new
+    assert victim.log(1) == make_victim.new.log(1) and victim.log(2) == make_victim.new.log(2)
 
 
 def test_errors_at_any_point_of_a_restore_leave_nothing_half_written(phantom, repo, place):
@@ -330,6 +390,37 @@ def test_what_stands_at_the_name_of_a_backup_is_never_followed_or_lost(phantom, 
     assert "No such file" in phantom.cli("backup", place / "nodir" / "x", check=3).err
 
 
+def test_a_file_with_a_second_name_in_the_place_of_the_unfinished_backup_is_not_written(phantom, repo, place):
+    finished_jobs(phantom, repo, 1)
+    precious = place / "precious"
+    precious.write_text("mine")
+    precious.chmod(0o644)
+    os.link(precious, place / ".x.backup.unfinished")
+    assert "put there by somebody else" in phantom.cli("backup", place / "x.backup", check=1).err
+    assert precious.read_text() == "mine" and stat.S_IMODE(precious.stat().st_mode) == 0o644
+    assert not (place / "x.backup").exists()
+
+
+def test_no_backup_is_written_where_others_could_take_the_secrets_in_it(phantom, repo, place):
+    finished_jobs(phantom, repo, 1)
+    write_env(phantom)
+    inner = place / "a b" / "inner"
+    inner.mkdir(parents=True)
+    for directory, mode in ((inner, 0o777), (inner, 0o775), (inner.parent, 0o777)):
+        directory.chmod(mode)
+        failed = phantom.cli("backup", inner / "x.backup", check=1)
+        assert f"chmod go-w '{directory}'" in failed.err and "Nothing was written" in failed.err
+        assert os.listdir(inner) == []
+        directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(inner, 12345, -1)
+        assert f"chown 0 '{inner}'" in phantom.cli("backup", inner / "x.backup", check=1).err
+        os.chown(inner, 0, -1)
+    # As /tmp is: nobody renames there what is not his.
+    inner.chmod(0o1777)
+    phantom.cli("backup", inner / "x.backup", check=0)
+
+
 def test_a_backup_is_private_and_says_what_is_in_it_and_what_is_not(phantom, repo, place):
     assert phantom.cli("backup", place / "x.backup", check=3).err.count("nothing to back up") == 1
     finished_jobs(phantom, repo, 1)
@@ -366,7 +457,7 @@ def test_a_restore_refuses_while_a_daemon_or_a_job_is_at_work(phantom, repo, pla
     assert "job 1 is running" in phantom.cli("restore", place / "x.backup", "--yes", check=75).err
     gate.touch()
     phantom.wait_idle()
-    wait_until(lambda: phantom.cli("restore", place / "x.backup", "--yes").returncode == 0, 15, "the job's end")
+    wait_until(lambda: phantom.cli("restore", place / "x.backup", "--yes").returncode == 0, what="the job's end")
 
 
 def test_a_restore_without_a_yes_changes_nothing(phantom, repo, place):
@@ -387,7 +478,7 @@ def test_a_restore_without_a_yes_changes_nothing(phantom, repo, place):
             while chunk := os.read(master, 65536):
                 shown += chunk
         os.close(master)
-        assert process.wait(30) == code, shown
+        assert process.wait(LIMIT) == code, shown
         assert b"Restore? [y/N]" in shown and b"replaces" in shown
         assert (everything(phantom) == before) == (code != 0)
 

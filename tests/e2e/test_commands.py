@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+from env.waiting import LIMIT
+
 COMMANDS = ["add", "remove", "repo", "jobs", "job", "logs", "run", "retry", "cancel", "poll", "why", "status", "pause",
             "resume", "check", "gc", "version"]
 
@@ -24,6 +26,27 @@ def test_wrong_usage_is_exit_code_2_and_names_the_nearest_command(phantom):
     phantom.cli("add", "/x", check=2)
     phantom.cli("version", "x", check=2)
     assert phantom.cli("--version", check=0).out.startswith("phantom_ci ")
+
+
+def test_without_home_every_command_says_what_is_missing_and_the_version_is_told(phantom):
+    program = phantom.command()[0]
+    for words in (["version"], ["--version"], ["help"]):
+        subprocess.run([program, *words], env={"PATH": phantom.env["PATH"]}, check=True, stdout=subprocess.DEVNULL)
+    for words in ([], ["jobs"], ["status"], ["doctor"], ["gc"], ["reset", "--yes"], ["notify", "test"], ["backup", "/tmp/x"]):
+        result = subprocess.run([program, *words], env={"PATH": phantom.env["PATH"]}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        assert result.returncode == 78 and b"HOME is not set" in result.stderr and b"--state-dir" in result.stderr, words
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "no_SUCH.locale", "C.UTF-8", ""])
+def test_names_are_utf_8_in_every_locale(phantom, repo, locale):
+    """As from cron, whose locale is C."""
+    repo.workflow("true", branch="bl\u00e4h")
+    phantom.env["LC_ALL"] = locale
+    phantom.cli("add", repo.url, "bl\u00e4h", "--name", "\u20acuro", check=0)
+    phantom.cli("run", "\u20acuro", "--branch", "bl\u00e4h", check=0)
+    for words in (["jobs"], ["repo"], ["jobs", "bl\u00e4h"]):
+        assert "\u20acuro" in phantom.cli(*words, check=0).out
 
 
 def test_reading_commands_work_on_nothing_and_make_nothing(phantom):
@@ -75,6 +98,37 @@ def test_add_run_queues_the_tip_once(phantom, repo):
     phantom.cli("poll", check=0)
     phantom.wait_until(lambda: phantom.repo()["last_ok"], what="a look")
     assert len(phantom.jobs()) == 1
+
+
+def test_add_run_beside_a_running_daemon_runs_the_tip(phantom, make_repo):
+    """The job is there before the daemon has read the section that it is of."""
+    daemon = phantom.start("--quiet")
+    for number in range(5):
+        repo = make_repo(f"project{number}")
+        repo.workflow("true")
+        phantom.cli("add", repo.url, "main", "--run", check=0)
+        assert phantom.wait_job(repo=f"project{number}")["state"] == "success"
+    assert daemon.stop() == 0
+    # A section that is gone is what ends a job.
+    repo = make_repo("gone")
+    repo.workflow("true")
+    before = (phantom.config / "Repo.toml").read_text()
+    phantom.cli("add", repo.url, "main", "--run", check=0)
+    phantom.write_repo_toml(before)
+    phantom.start("--quiet")
+    assert phantom.wait_job(repo="gone")["reason"] == "Repo.toml has no such section any more"
+
+
+def test_a_job_that_is_asked_for_after_an_edit_runs_with_it(phantom, repo):
+    repo.workflow("sh -c 'echo $WORD'")
+    phantom.watch(repo, poll_interval="1h", env={"WORD": "0"})
+    phantom.start("--quiet")
+    phantom.wait_baseline()
+    for number in range(1, 11):
+        phantom.write_repo_toml((phantom.config / "Repo.toml").read_text().replace(f'"{number - 1}"', f'"{number}"'))
+        phantom.cli("run", "app", "--branch", "main", "--detach", check=0)
+        assert phantom.wait_job(id=number)["state"] == "success"
+        assert phantom.log(number) == f"{number}\n".encode()
 
 
 def test_a_running_daemon_takes_up_what_add_adds(phantom, repo):
@@ -167,4 +221,4 @@ def test_closed_output_is_no_crash(phantom, repo):
     reader = subprocess.Popen(phantom.command("logs", "1"), env=phantom.env, stdout=subprocess.PIPE)
     reader.stdout.readline()
     reader.stdout.close()
-    assert reader.wait(20) >= 0
+    assert reader.wait(LIMIT) >= 0

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from env.gitrepo import toml_string
+from env.waiting import LIMIT
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "completions"
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
@@ -41,7 +42,8 @@ def typist(phantom, repo):
     programs.mkdir()
     (programs / "phantom_ci").write_text(
         f'#!/bin/sh\ncase $1 in\n__complete) exec {" ".join(phantom.command())} "$@" ;;\nesac\n'
-        f'for word; do printf \'<%s>\' "$word"; done >> {phantom.directory}/called\n')
+        f'for word; do printf \'<%s>\' "$word"; done > {phantom.directory}/called.new\n'
+        f'mv {phantom.directory}/called.new {phantom.directory}/called\n')
     (programs / "phantom_ci").chmod(0o755)
     phantom.env["PATH"] = f"{programs}:{phantom.env['PATH']}"
     return phantom
@@ -122,8 +124,8 @@ class Terminal:
                 break
             self.shown += chunk.decode(errors="replace")
 
-    def wait(self, condition, what, limit=20):
-        end = time.monotonic() + limit
+    def wait(self, condition, what):
+        end = time.monotonic() + LIMIT
         while not condition():
             assert time.monotonic() < end, (what, self.shown)
             self.read(0.05)
@@ -147,7 +149,7 @@ def start_shell(phantom, shell):
         setup = f"fpath=({SCRIPTS} $fpath); autoload -U compinit; compinit -u -D"
     terminal.wait(lambda: "READY> " in terminal.shown, "the prompt")
     terminal.type(f"{setup}; echo set''up\n")
-    terminal.wait(lambda: "setup\r\n" in terminal.shown, "the set-up")
+    terminal.wait(lambda: "READY> " in terminal.shown.partition("setup\r\n")[2], "the prompt after the set-up")
     return terminal
 
 
@@ -159,12 +161,10 @@ def complete_and_run(phantom, shell, typed):
     try:
         before = len(terminal.shown)
         terminal.type(typed + "\t")
-        # The completed word ends in a blank; nothing else tells that the shell is done with the Tab.
+        # Keys are taken one after another: what was completed is in the line before Enter is looked at.
         terminal.wait(lambda: len(terminal.shown) - before > len(typed), "the completion")
-        terminal.read(0.3)
         terminal.type("\n")
         terminal.wait(called.exists, "the call")
-        terminal.wait(lambda: called.read_text().endswith(">"), "the words")
         return called.read_text()
     finally:
         terminal.close()
@@ -195,7 +195,7 @@ def test_fish_offers_what_the_program_says_and_runs_none_of_it(typist):
 
     def complete(line):
         script = f"source {SCRIPTS}/phantom_ci.fish; complete -C {toml_string(line).replace('$', chr(92) + '$')}"
-        result = subprocess.run(["fish", "--no-config", "-c", script], env=typist.env, cwd=typist.home, timeout=60,
+        result = subprocess.run(["fish", "--no-config", "-c", script], env=typist.env, cwd=typist.home, timeout=LIMIT,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
         return [line.split("\t")[0] for line in result.stdout.decode().splitlines()]
     assert complete("phantom_ci pau") == ["pause"]

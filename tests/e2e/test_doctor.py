@@ -14,7 +14,7 @@ import pytest
 
 from env.receiver import Receiver
 from env.terminal import run_on_terminal
-from env.waiting import wait_until
+from env.waiting import LIMIT, wait_until
 
 STATUSES = {"ok", "info", "warn", "fail", "skipped"}
 MARK = re.compile(r"^(ok|info|warn|FAIL|skipped) +([a-z-]+) +\S")
@@ -69,7 +69,7 @@ def test_on_a_fresh_machine_nothing_fails_and_nothing_is_made(place, phantom):
     home.mkdir(mode=0o700)
     env = {**phantom.env, "HOME": str(home)}
     result = subprocess.run([phantom.command()[0], "doctor"], env=env, stdin=subprocess.DEVNULL, cwd=home,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     out = result.stdout.decode()
     assert result.returncode == 0, out + result.stderr.decode()
     assert "will be made" in out and "phantom_ci add URL BRANCH" in out
@@ -384,19 +384,17 @@ def test_a_key_with_a_passphrase_is_a_warning(phantom, repo, ssh):
     assert found["status"] == "warn" and "passphrase" in found["detail"]
 
 
-def test_twenty_servers_that_never_answer_are_over_within_the_bound(phantom, repo, hung):
-    phantom.configure('look_timeout = "1s"\n')
-    for i in range(20):
+def test_servers_that_never_answer_are_over_within_the_bound(phantom, hung):
+    """Sixteen at a time: one after another they would take 100 s."""
+    phantom.configure('look_timeout = "2s"\n')
+    for i in range(50):
         phantom.watch(f"http://127.0.0.1:{hung.port}/{i}.git", name=f"hung{i}")
-    repo.workflow("true")
-    phantom.watch(repo)
     begin = time.monotonic()
     code, found = findings(phantom)
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 80
     remotes = picked(found, check="remote")
-    assert code == 1 and len(picked(remotes, status="fail")) == 20
+    assert code == 1 and len(picked(remotes, status="fail")) == 50
     assert all("time limit" in f["detail"] for f in picked(remotes, status="fail"))
-    assert picked(remotes, subject="app")[0]["status"] == "ok"
 
 
 def test_remotes_beyond_the_time_of_the_visit_are_skipped(phantom, hung):
@@ -404,7 +402,7 @@ def test_remotes_beyond_the_time_of_the_visit_are_skipped(phantom, hung):
         phantom.watch(f"http://127.0.0.1:{hung.port}/{i}.git", name=f"hung{i}")
     begin = time.monotonic()
     code, found = findings(phantom, "--timeout", "4s")
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < LIMIT
     remotes = picked(found, check="remote")
     skipped = picked(remotes, status="skipped")
     assert code == 1 and len(remotes) == 20 and len(skipped) >= 4 and "--timeout" in skipped[0]["mend"]
@@ -415,19 +413,17 @@ def test_a_git_that_never_ends_is_killed_with_its_tree(phantom, repo, fake_git):
     phantom.watch(repo)
     phantom.configure('look_timeout = "1s"\n')
     fake_git.hang("*' ls-remote '*")
-    begin = time.monotonic()
     failure = the_failure(phantom, "remote", env=fake_git.env)
-    assert time.monotonic() - begin < 15 and "time limit" in failure["detail"]
+    assert "time limit" in failure["detail"]
 
 
 def test_checks_that_hang_are_given_up_by_name(installation, fake_git):
     """Stopped by a signal, the checks stand for a system call that does not come back."""
     fake_git.on("*' --version '*", "kill -STOP $PPID")
-    begin = time.monotonic()
-    result = installation.cli("doctor", "--timeout", "2s", env=fake_git.env)
-    assert result.returncode == 1 and time.monotonic() - begin < 20
+    result = installation.cli("doctor", "--timeout", "4s", env=fake_git.env)
+    assert result.returncode == 1
     last = result.out.splitlines()[-2]
-    assert last.startswith("FAIL") and "did not end within 2" in last and "fakegit/bin/git" in last
+    assert last.startswith("FAIL") and "did not end within 4" in last and "fakegit/bin/git" in last
 
 
 @pytest.mark.demand("S5")
@@ -578,7 +574,7 @@ def test_a_disk_nearly_full_fails(phantom, size, inodes, words):
               f" && {fill}exec \"$@\"")
     result = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
                              *phantom.command("doctor", "--json")], env=phantom.env, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     assert result.returncode == 1, result.stderr.decode()
     failures = picked(json.loads(result.stdout), status="fail")
     assert [f["check"] for f in failures] == ["disk"] and words in failures[0]["detail"], failures
@@ -595,7 +591,7 @@ def test_less_room_than_min_free_fails_as_no_job_would_start(installation):
 def test_limits_that_are_too_low_are_warnings(phantom, option, name):
     result = subprocess.run(["bash", "-c", f'ulimit -S {option} 100 && exec "$@"', "sh",
                              *phantom.command("doctor", "--json")], env=phantom.env, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     found = json.loads(result.stdout)
     assert picked(found, check="limits", subject=name)[0]["status"] == "warn", result.stderr.decode()
 
@@ -634,7 +630,7 @@ def test_offline_contacts_nobody(phantom, repo):
     command = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=execve,connect,sendto,sendmsg",
                *phantom.command("doctor", "--offline", "--json")]
     result = subprocess.run(command, env={**phantom.env, "ASAN_OPTIONS": "detect_leaks=0"}, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     found = json.loads(result.stdout)
     assert result.returncode == 0, picked(found, status="fail")
     remotes = {f["subject"]: f["status"] for f in picked(found, check="remote")}
@@ -643,7 +639,7 @@ def test_offline_contacts_nobody(phantom, repo):
     assert "execve" in trace.read_text(errors="replace") and calls == []
     assert counter.count == 0
     phantom.cli("doctor", "web")
-    wait_until(lambda: counter.count > 0, 10, "the one that counts does count")
+    wait_until(lambda: counter.count > 0, what="the one that counts does count")
     counter.socket.close()
 
 
@@ -653,7 +649,7 @@ def test_the_program_itself_opens_no_socket(phantom, repo, http):
     from test_no_socket import socket_calls, strace, traced_environment
     trace = phantom.directory / "trace"
     subprocess.run(strace(phantom, trace, "doctor"), env=traced_environment(phantom), stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
     assert "execve" in trace.read_text(errors="replace")
     assert socket_calls(trace, {"phantom_ci", "phantom_ci-job"}) == []
 
@@ -683,19 +679,19 @@ def test_an_interrupt_ends_it_and_what_it_started(phantom, hung, number, to_grou
     phantom.watch(f"http://127.0.0.1:{hung.port}/a.git")
     process = subprocess.Popen(phantom.command("doctor"), env=phantom.env, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    wait_until(lambda: hung.connections, 20, "the look")
+    wait_until(lambda: hung.connections, what="the look")
     if to_group:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    assert process.wait(10) == -number
-    wait_until(lambda: not phantom.processes(), 10, "the end of the checks, of git and its helper")
+    assert process.wait(LIMIT) == -number
+    wait_until(lambda: not phantom.processes(), what="the end of the checks, of git and its helper")
 
 
 SYSTEMCTL = """#!/bin/sh
 case "$*" in
-"--system is-active phantom_ci.service") echo active;;
-"--user is-active phantom_ci.service") {user};;
+"--no-ask-password --system is-active phantom_ci.service") echo active;;
+"--no-ask-password --user is-active phantom_ci.service") {user};;
 *) echo "unexpected: $*" >&2; exit 1;;
 esac
 """
@@ -717,7 +713,7 @@ def test_units_of_systemd_are_told_with_their_state(phantom, place, user, status
     env = {**phantom.env, "PATH": f"{place / 'bin'}:{phantom.env['PATH']}"}
     result = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
                              *phantom.command("doctor", "--json")], env=env, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     assert result.returncode == 0, result.stderr.decode()
     services = {f["subject"]: f for f in picked(json.loads(result.stdout), check="service")}
     assert services["/run/systemd/system/phantom_ci.service"]["status"] == "ok"

@@ -28,6 +28,7 @@ def test_the_page_of_demands_names_the_tests_that_cover_them():
     for line in (ROOT / "docs" / "demands.md").read_text().splitlines():
         row = re.match(r"\| (\w\d+) \| .* \| (.*) \|$", line)
         if row:
+            assert row[1] not in listed, f"{row[1]} has two rows"
             listed[row[1]] = set(re.findall(r"`([^`]+)`", row[2]))
     assert listed == marked_tests()
 

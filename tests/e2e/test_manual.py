@@ -1,14 +1,16 @@
 """The manual says what the program does: every command, option and key, no others; and its examples run."""
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs" / "man").glob("*.[157]"))
+from env.documents import MANUAL as PAGES
+from env.documents import OPERATIONS, README, commands
+from env.phantom import ROOT
+from env.terminal import run_on_terminal
+
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
 GLOBAL = {"--config-dir", "--state-dir", "--cache-dir", "--help"}
 DAEMON = {"--quiet", "--kill-jobs", "--ready-fd"}
@@ -26,7 +28,7 @@ def manual(name):
     return render(next(page for page in PAGES if page.name == name))
 
 
-def commands(phantom):
+def usages(phantom):
     """{"notify list": usage line}"""
     overview = phantom.cli("help", check=0).out
     found = {}
@@ -54,7 +56,7 @@ def named_keys(page):
 
 def test_the_page_of_the_program_names_every_command_and_option_and_no_other(phantom):
     text = manual("phantom_ci.1")
-    known = commands(phantom)
+    known = usages(phantom)
     options = set(GLOBAL | DAEMON | {"--json"})
     for command, usage in known.items():
         assert re.search(rf"^ +{command}\b", text, re.M), command
@@ -68,7 +70,7 @@ def test_the_page_of_the_program_names_every_command_and_option_and_no_other(pha
 
 def test_each_option_stands_in_the_usage_of_its_command_in_the_manual(phantom):
     text = manual("phantom_ci.1")
-    for command, usage in commands(phantom).items():
+    for command, usage in usages(phantom).items():
         lines = [line for line in text.splitlines() if re.match(rf" +{command}\b", line)]
         for option in set(re.findall(r"^ .*?(--[a-z][a-z-]+)", usage, re.M)) - GLOBAL:
             assert any(option in line for line in lines), (command, option)
@@ -109,7 +111,7 @@ def test_the_pages_are_clean_and_refer_to_each_other():
             assert name in ours, (page.name, name)
 
 
-# Examples that are not run here, and why.
+# Commands that are not run here, and why.
 NOT_RUN = {
     "./dev demo": "it is the demonstration itself",
     "./dev test": "it runs this test",
@@ -119,66 +121,72 @@ NOT_RUN = {
 }
 
 
-def shell_commands(text):
-    """The lines of a block, without comments."""
-    for line in text.splitlines():
-        command = re.sub(r"\s+# .*$", "", line).strip()
-        if command:
-            yield command
-
-
 @pytest.fixture
-def reader(phantom, make_repo):
-    """Somebody who types what the documentation says, with a repository and a job 12 to look at."""
+def reader(phantom, make_repo, receiver):
+    """Somebody who types what the documentation says: with a repository, a receiver of messages, and /srv/backup."""
     repo = make_repo("project")
     for branch in ("main", "master"):
         repo.workflow("echo out", branch=branch)
     bin_directory = phantom.directory / "bin"
-    bin_directory.mkdir()
+    backups = phantom.directory / "backup"
+    for directory in (bin_directory, backups, phantom.home / ".config"):
+        directory.mkdir()
+    (phantom.home / ".config" / "phantom_ci").symlink_to(phantom.config)
     program = bin_directory / "phantom_ci"
     program.write_text(f'#!/bin/sh\nexec {" ".join(phantom.command())} "$@"\n')
     program.chmod(0o755)
+    (bin_directory / "sqlite3").write_text("""#!/usr/bin/python3
+import sqlite3, sys
+print(sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute(sys.argv[2]).fetchall())
+""")
+    (bin_directory / "sqlite3").chmod(0o755)
     env = {**phantom.env, "PATH": f"{bin_directory}:{phantom.env['PATH']}"}
+    places = {"https://example.org/me/project.git": repo.url, "/srv/git/project.git": repo.url, "logs 12": "logs 1",
+              "/srv/backup": str(backups), "sqlite3 ci.backup": f"sqlite3 {backups}/ci.backup",
+              "https://hooks.slack.com/services/...": receiver.url("/services/x")}
 
-    def type_in(command, limit=60):
-        for url in ("https://example.org/me/project.git", "/srv/git/project.git"):
-            command = command.replace(url, repo.url)
-        result = subprocess.run(["sh", "-c", command], env=env, cwd=phantom.home, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit)
-        return result.returncode, result.stdout.decode(errors="replace")
+    def type_in(command):
+        for said, here in places.items():
+            command = command.replace(said, here)
+        code, shown, _ = run_on_terminal(["/bin/sh", "-c", f"cd; {command}"], env, answer=b"y\n")
+        return code, shown
     return type_in
 
 
-def test_the_examples_of_the_manual_run(phantom, reader):
-    source = (ROOT / "docs" / "man" / "phantom_ci.1").read_text()
-    section = source[source.index(".Sh EXAMPLES"):source.index(".Sh SEE ALSO")]
-    lines = [line for line in section.splitlines() if line[:2] in ("$ ", "# ")]
-    assert len(lines) >= 7
-    daemon = None
-    for line in lines:
-        if line.startswith("# "):
-            assert line[2:] in ("useradd --create-home ci", "phantom_ci configure service --user ci --now"), \
-                "as root, for real: test_service does it in a machine of its own"
-            continue
-        if "status" in line:
-            daemon = phantom.start()
-            phantom.wait_baseline("project", "main")
-        code, said = reader(line[2:])
-        assert code == 0, (line, said)
-    assert daemon
-
-
-def test_the_commands_of_the_readme_run(phantom, reader):
-    text = (ROOT / "README.md").read_text()
-    blocks = [re.sub(r"^   ", "", block, flags=re.M) for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
-    ran = set()
-    for command in [command for block in blocks for command in shell_commands(block)]:
-        if command in NOT_RUN:
-            ran.add(command)
-            continue
-        command = command.replace("logs 12 -f", "logs 1 -f")
+def type_all(reader, path):
+    """Types what is for users; what root is to type is test_service's, in a machine of its own."""
+    typed = [command for is_root, command in commands(path) if not is_root and command not in NOT_RUN]
+    for command in typed:
         code, said = reader(command)
         assert code == 0, (command, said)
         if " add " in command:
-            assert reader("phantom_ci run project --branch master")[0] == 0
-    assert set(NOT_RUN) <= ran, "the list of what is not run names what the README does not have"
+            assert reader("phantom_ci run project")[0] == 0  # there is a job to look at
+    return typed
+
+
+def test_the_examples_of_the_manual_run(phantom, reader):
+    daemon = phantom.start()
+    typed = [command for page in PAGES for command in type_all(reader, page)]
+    assert len(typed) >= 6 and daemon.is_alive()
+
+
+def test_the_commands_of_the_readme_run(reader, receiver):
+    assert len(type_all(reader, README)) >= 7
+    assert [request.json()["blocks"] for request in receiver.requests], "notify test sends one"
+    known = {command for _, command in commands(README)}
+    assert set(NOT_RUN) <= known, "the list of what is not run names what the README does not have"
+
+
+def test_the_commands_of_the_operations_page_run(phantom, reader):
+    reader("phantom_ci add /srv/git/project.git main --name project && phantom_ci run project")
+    reader("echo 'SLACK_WEBHOOK_URL=https://hooks.slack.com/services/...' > ~/.config/phantom_ci/.env")
+    (phantom.config / ".env").chmod(0o600)
+    assert len(type_all(reader, OPERATIONS)) >= 6
+
+
+def test_every_block_of_commands_is_marked_as_one():
+    """Else no test would see it."""
+    for path in (README, OPERATIONS, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "examples" / "README.md"):
+        for kind, body in re.findall(r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(), re.M | re.S):
+            looks_so = re.search(r"^ *([$#] |phantom_ci|\./dev|sudo|meson|systemctl)", body, re.M)
+            assert not looks_so or kind in ("sh", "console"), (path, body)

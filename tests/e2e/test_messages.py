@@ -1,4 +1,5 @@
 """Messages: what receivers get, and what their trouble does not do."""
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ import pytest
 
 from env import receiver as replies
 from env.receiver import Receiver
+from env.waiting import LIMIT
 
 SECRET = "s3cret-of-the-receiver"
 TOKEN = "canary-4f1d9c-token"
@@ -184,8 +186,8 @@ def test_the_end_by_timeout_and_by_cancel_is_told(phantom, repo, receiver, how):
     to_custom(phantom, receiver)
     ready(phantom, repo, "sleep 600", timeout="400ms" if how == "timeout" else "1h", grace="50ms")
     repo.commit_and_push()
-    phantom.wait_job(state="running")
     if how == "cancel":
+        phantom.wait_job(state="running")
         phantom.cli("cancel", "1", check=0)
     phantom.wait_job()
     phantom.wait_until(lambda: kinds(receiver)[-1:] == ["finished"], what="the message of the end")
@@ -209,14 +211,22 @@ def test_custom_messages_are_signed_and_keep_their_key_over_attempts(phantom, re
 
 
 @pytest.mark.demand("G2")
-def test_retry_after_is_obeyed_and_holds_back_no_job(phantom, repo, receiver):
+def test_a_receiver_that_asks_for_an_hour_holds_back_no_job(phantom, repo, receiver):
+    to_custom(phantom, receiver)
+    receiver.script(replies.retry_after("3600"))
+    ready(phantom, repo, "true", retry_ms=1)
+    for _ in range(2):
+        assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.demand("G2")
+def test_retry_after_is_obeyed(phantom, repo, receiver):
     to_custom(phantom, receiver)
     receiver.script(replies.retry_after("2"))
     ready(phantom, repo, "true", retry_ms=1)
-    begun = time.monotonic()
     repo.commit_and_push()
     assert phantom.wait_job()["state"] == "success"
-    assert time.monotonic() - begun < 2 or len(receiver.requests) > 1, "the job did not wait for the receiver"
     first, second = receiver.wait_requests(2)
     assert second.monotonic - first.monotonic >= 1.9
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
@@ -247,7 +257,7 @@ def test_a_bad_receiver_delays_neither_jobs_nor_other_receivers(phantom, repo, m
     assert len({request.headers.get("idempotency-key") for request in good.requests}) == 6
     lines = [line for line in daemon.lines if "message failed" in line]
     assert len(lines) <= len(bad.requests), "at most one line an attempt"
-    assert messages(phantom, target="slack", state="waiting") or messages(phantom, target="slack", state="sending")
+    assert {message["state"] for message in messages(phantom, target="slack")} & {"waiting", "sending"}
 
 
 @pytest.mark.demand("G3")
@@ -309,13 +319,14 @@ def test_an_env_that_others_can_read_holds_messages_back_until_it_is_mended(phan
 def test_messages_of_a_receiver_that_env_names_no_longer_are_given_up(phantom, repo, receiver):
     to_custom(phantom, receiver)
     receiver.default = replies.status(500)
-    ready(phantom, repo, "true", retry_ms=2000)
+    daemon = ready(phantom, repo, "true", retry_ms=3600 * 1000)
     repo.commit_and_push()
     receiver.wait_requests(1)
     phantom.wait_until(lambda: len(messages(phantom, state="waiting")) == 2, what="both messages to wait")
     write_env(phantom)
     phantom.wait_until(lambda: len(messages(phantom, state="given up")) == 2, what="the messages given up")
     assert "no such receiver" in messages(phantom)[1]["answer"]
+    assert len([line for line in daemon.lines if "given up" in line]) == 1, "one line, however many they are"
 
 
 @pytest.mark.demand("G1")
@@ -390,7 +401,7 @@ def test_a_daemon_that_dies_in_the_middle_of_a_delivery_leaves_no_core(phantom, 
     repo.commit_and_push()
     receiver.wait_requests(1)
     daemon.signal(signal.SIGABRT)
-    daemon.process.wait(30)
+    daemon.process.wait(LIMIT)
     assert not list(phantom.home.glob("core*"))
     assert phantom.wait_job()["state"] == "success"
 
@@ -425,7 +436,7 @@ def test_notify_help_and_wrong_usage(phantom):
 
 
 def edit_outbox(phantom, sql, *values):
-    with sqlite3.connect(phantom.state / "state.db", timeout=30) as database:
+    with sqlite3.connect(phantom.state / "state.db", timeout=LIMIT) as database:
         database.execute(sql, values)
     database.close()
 
@@ -454,6 +465,32 @@ def test_a_clock_that_was_set_back_by_days_does_not_silence_a_receiver(phantom, 
     edit_outbox(phantom, "UPDATE outbox SET next = next + 3 * 86400000")
     start(phantom)
     wait_delivered(phantom, 2)
+
+
+def test_many_notices_are_addressed_some_at_a_time(phantom, repo, receiver):
+    """So that a daemon that starts with them does not begin with hundreds of transactions, and none is lost."""
+    to_custom(phantom, receiver)
+    receiver.default = replies.hang()
+    repo.workflow("true")
+    phantom.watch(repo)
+    phantom.cli("run", "app", check=0)
+    with contextlib.closing(sqlite3.connect(phantom.state / "state.db", timeout=LIMIT)) as database, database:
+        for _ in range(498):
+            database.execute("INSERT INTO outbox(job, repo, branch, kind, body, target, state, created, next) SELECT job, "
+                             "repo, branch, kind, body, target, state, created, next FROM outbox WHERE id = 1")
+    assert len(outbox_rows(phantom, "new")) == 500
+    for commit in range(1, 10):
+        # Killed before the commit; it has more to commit than that.
+        with contextlib.suppress(AssertionError):
+            phantom.start("--quiet", env={"PHANTOM_CI_FAULT": f"store.commit:{commit}:KILL"}).process.wait(LIMIT)
+        left = len(outbox_rows(phantom, "new"))
+        assert left + len(messages(phantom)) == 500
+        if left < 500:
+            break
+    assert left == 450
+    start(phantom, "--quiet")
+    phantom.wait_until(lambda: not outbox_rows(phantom, "new"), what="all notices to be addressed")
+    assert len(messages(phantom)) == 500
 
 
 def test_messages_written_while_no_daemon_runs_are_sent_by_the_next(phantom, repo, receiver):
@@ -494,7 +531,7 @@ def test_a_hundred_kills_during_delivery_lose_no_message_and_repeat_no_recorded_
     phantom.wait_until(lambda: phantom.jobs(sha=pushed[-1]), what="the last push to be seen")
     phantom.wait_idle(120)
     phantom.wait_until(lambda: not outbox_rows(phantom, "new") and not messages(phantom, state="waiting") and
-                       not messages(phantom, state="sending"), limit=60, what="the end of all messages")
+                       not messages(phantom, state="sending"), limit=LIMIT, what="the end of all messages")
     told = {}
     for request in receiver.requests:
         told.setdefault(request.headers["idempotency-key"], []).append(request)

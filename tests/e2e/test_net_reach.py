@@ -114,7 +114,7 @@ def test_http_2_is_spoken_where_the_server_has_it(place, start_net):
         assert (answer.status, answer.body) == (200, b"HTTP/2.0")
     finally:
         os.kill(int((directory / "pid").read_text()), signal.SIGQUIT)
-        wait_until(lambda: not (directory / "pid").exists(), 10, "the end of nginx")
+        wait_until(lambda: not (directory / "pid").exists(), what="the end of nginx")
 
 
 # -------------------------------------------------------------------------------------------------------------- proxies

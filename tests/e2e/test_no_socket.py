@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from env.waiting import LIMIT
+
 CALLS = "socket,socketpair,bind,listen,connect,accept,accept4,sendto,sendmsg"
 
 
@@ -49,7 +51,7 @@ def test_no_command_makes_a_socket_call(phantom, repo):
                 ["add", repo.url, "main", "--name", "second"], ["remove", "second"]]
     for command in commands:
         subprocess.run(strace(phantom, trace, *command), env=traced_environment(phantom), stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
         assert trace.exists()
         assert socket_calls(trace, {"phantom_ci", "phantom_ci-job"}) == [], command
 
@@ -75,7 +77,7 @@ def test_the_daemon_and_its_jobs_make_no_socket_call_but_to_the_service_manager(
         os.kill(pid, 15)
         while manager.recv(1000) != b"STOPPING=1":
             pass
-        assert daemon.wait(20) == 0
+        assert daemon.wait(LIMIT) == 0
     calls = socket_calls(trace, {"phantom_ci", "phantom_ci-job"})
     assert calls, "the notifications are there, so the trace works"
     for line in calls:

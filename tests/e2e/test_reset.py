@@ -1,11 +1,16 @@
 """phantom_ci reset: what goes, what stays, and who is asked."""
+import contextlib
 import os
 import pty
+import re
 import signal
+import sqlite3
+import subprocess
 
 import pytest
 
 from env.terminal import run_on_terminal
+from env.waiting import LIMIT
 
 
 def contents(directory):
@@ -121,6 +126,51 @@ def test_a_job_that_outlived_its_daemon_is_waited_for_or_ended(phantom, repo, ho
         out = phantom.cli("reset", "--yes", "--kill-jobs", check=0).out
         assert "ending job 1" in out and phantom.job(1)["state"] == "interrupted"
     assert not (phantom.cache / "workspaces").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_while_it_waits_for_a_job_it_has_removed_nothing_and_says_so(used, repo, number):
+    gate = used.directory / "gate"
+    repo.workflow(f"sh -c 'while [ ! -e {gate} ]; do sleep 0.02; done; cat workflow/main.toml'")
+    daemon = used.start()
+    job = used.wait_job(sha=repo.head(), state="running")
+    used.wait_until(lambda: used.job(job["id"])["steps"], what="the step")
+    daemon.kill9()
+    reset = subprocess.Popen(used.command("reset", "--yes", "--history"), env=used.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in reset.stdout:
+        if line == b"waiting for job %d of app\n" % job["id"]:
+            break
+    reset.send_signal(number)
+    _, err = reset.communicate(timeout=LIMIT)
+    assert reset.returncode == 1
+    assert err.decode() == f"phantom_ci: interrupted by {number.name}\nphantom_ci: nothing was removed\n"
+    assert contents(used.cache / "mirrors") and used.log(1) == b"out\n"
+    gate.touch()
+    used.wait_until(lambda: used.job(job["id"])["state"] == "success", what="the end of the job")
+
+
+def test_a_removal_that_fails_says_what_is_still_there(used, repo):
+    result = used.cli("reset", "--yes", check=1, env={"PHANTOM_CI_FAULT": "reset.remove:2:EIO"})
+    assert "cannot remove workspaces: Input/output error" in result.err
+    assert "still there, as a whole or in part: workspaces, checkouts" in result.err
+    assert "same command again" in result.err and "nothing was removed" not in result.err
+    assert not (used.cache / "mirrors").exists() and contents(used.cache / "workspaces")
+    result = used.cli("reset", "--yes", "--history", check=1, env={"PHANTOM_CI_FAULT": "reset.remove:7:EIO"})
+    assert re.search(r"still there, as a whole or in part: jobs, .*state\.db\.", result.err)
+    assert not (used.state / "logs").exists() and [job["state"] for job in used.jobs()] == ["success"]
+    used.cli("reset", "--yes", "--history", check=0)
+    assert used.jobs() == []
+
+
+def test_the_history_is_not_removed_while_another_command_reads_it(used):
+    with contextlib.closing(sqlite3.connect(used.state / "state.db")) as reader:
+        assert reader.execute("SELECT count(*) FROM job").fetchall() == [(1,)]
+        result = used.cli("reset", "--yes", "--history", check=75)
+        assert "another phantom_ci command is using" in result.err and "nothing was removed" in result.err
+        assert contents(used.cache / "mirrors") and used.log(1) == b"out\n"
+    used.cli("reset", "--yes", "--history", check=0)
+    assert used.jobs() == []
 
 
 @pytest.mark.parametrize("moment", range(1, 13))

@@ -12,12 +12,13 @@ import time
 import pytest
 
 from env.gitrepo import workflow
+from env.waiting import LIMIT
 
 DAY_MS = 24 * 3600 * 1000
 
 
 def sql(phantom, statement, *values):
-    database = sqlite3.connect(phantom.state / "state.db", timeout=30)
+    database = sqlite3.connect(phantom.state / "state.db", timeout=LIMIT)
     try:
         with database:
             return database.execute(statement, values).fetchall()
@@ -54,7 +55,7 @@ def add_history(phantom, count, branch="main", days=0, log_bytes=0):
     """Finished jobs that never ran, with a log directory each; their numbers."""
     made = []
     now = int(time.time() * 1000)
-    database = sqlite3.connect(phantom.state / "state.db", timeout=30)
+    database = sqlite3.connect(phantom.state / "state.db", timeout=LIMIT)
     with database:
         for _ in range(count):
             cursor = database.execute(
@@ -259,7 +260,7 @@ def test_gc_killed_at_any_time_beside_jobs_that_run_and_end(phantom, watched):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 0.08))
         process.kill()
-        process.wait(10)
+        process.wait(LIMIT)
     phantom.wait_idle()
     assert phantom.wait_job(sha=ran[-1])["state"] == "success"
     assert {job["state"] for job in phantom.jobs() if job["sha"] in ran} <= {"success", "superseded"}
@@ -279,6 +280,28 @@ def test_gc_on_a_full_disk_fails_with_words_and_loses_nothing(phantom, watched):
     result = phantom.cli("gc", check=1, env={"PHANTOM_CI_FAULT": "store.commit:*:ENOSPC"})
     assert "No space left" in result.err
     assert ids(phantom) == jobs and log_directories(phantom) == jobs
+
+
+def test_gc_that_cannot_read_which_jobs_wait_removes_no_workspace(phantom, watched):
+    watched.workflow("true", branch="short")
+    phantom.watch(watched, name="short", branch="short")
+    phantom.cli("run", "short", check=0)
+    workspace = phantom.cache / "workspaces" / "short" / "short"
+    phantom.cli("run", "short", "--detach", check=0)
+    # Now only the queued job speaks for it.
+    phantom.write_repo_toml((phantom.config / "Repo.toml").read_text().split("[short]")[0])
+    phantom.configure('keep_cache_for = "1ms"\n')
+    faults = 0
+    for number in range(1, 100):
+        result = phantom.cli("gc", env={"PHANTOM_CI_FAULT": f"store.read:{number}:EIO"})
+        assert (workspace / "workflow").is_dir(), number
+        if result.returncode == 0:
+            break
+        assert result.returncode == 1 and "cannot read" in result.err, result.err
+        faults += 1
+    assert faults >= 4
+    phantom.cli("cancel", phantom.jobs(state="queued")[0]["id"], check=0)
+    assert gc(phantom)["workspaces"] == 1 and not workspace.exists()
 
 
 def test_a_log_that_cannot_be_removed_is_named_and_tried_again(phantom, watched):
@@ -359,7 +382,7 @@ def test_gc_disturbs_no_running_job_and_no_reader_of_its_log(phantom, watched):
         gate.touch()
         phantom.wait_until(lambda: not gate.exists(), what="the step")
     assert phantom.wait_job(sha=sha)["state"] == "success"
-    out, err = reader.communicate(timeout=30)
+    out, err = reader.communicate(timeout=LIMIT)
     assert out == b"line 1\nline 2\nline 3\nthe file\nfile\n" and err == b""
     assert gc(phantom)["workspaces"] == 1
 

@@ -1,14 +1,18 @@
 """phantom_ci configure service: the unit, and a real systemd that runs it."""
+import json
 import os
 import plistlib
+import pwd
 import re
 import shutil
 import subprocess
 
 import pytest
 
+from env.documents import MANUAL, OPERATIONS, README, commands
 from env.nspawn import Machine, why_not
-from env.waiting import wait_until
+from env.phantom import BUILD
+from env.waiting import LIMIT, wait_until
 
 MUST_RUN = os.environ.get("PHANTOM_CI_TESTS_MUST_RUN") == "1"
 
@@ -24,7 +28,7 @@ def print_unit(phantom, *options, user="uucp"):
 
 
 def analyze(phantom, *words):
-    return subprocess.run(["systemd-analyze", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    return subprocess.run(["systemd-analyze", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT)
 
 
 @pytest.mark.demand("O14")
@@ -69,11 +73,68 @@ def test_names_of_directories_are_quoted_for_systemd(phantom, place):
     assert analyze(phantom, "verify", "--man=no", str(path)).stdout.decode() == ""
 
 
+@pytest.mark.parametrize("name, why", [("line\nbreak", "control characters"), ("escape\x1b[2J", "control characters"),
+                                       (b"not utf-8 \xff", "not UTF-8")])
+def test_names_that_no_unit_can_hold_are_refused(phantom, place, name, why):
+    as_root()
+    odd = place / os.fsdecode(name)
+    for format in ("systemd", "launchd"):
+        result = phantom.cli("configure", "service", "--print", "--user", "uucp", "--state-dir", odd, "--format", format,
+                             check=78)
+        assert why in result.err and "\x1b" not in result.err and result.out == ""
+
+
+@pytest.mark.parametrize("character", ["'", '"', "\\", "$"])
+def test_a_program_that_systemd_would_not_start_is_refused(phantom, place, character):
+    as_root()
+    directory = place / f"a{character}b"
+    directory.mkdir()
+    shutil.copy(BUILD / "src" / "phantom_ci", directory)
+    result = subprocess.run([directory / "phantom_ci", *phantom.command()[1:], "configure", "service", "--print", "--user",
+                             "uucp"], env=phantom.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert result.returncode == 78 and b"systemd starts no program" in result.stderr and result.stdout == b""
+
+
+def test_a_credential_is_named_as_systemd_reads_it(phantom):
+    """The path of LoadCredential= is the rest of the line: no quotes, no escapes, but specifiers."""
+    as_root()
+    assert "\nLoadCredential=phantom_ci.env:/srv/a b%%h'\"c/env\n" in print_unit(phantom, "--env-file", "/srv/a b%h'\"c/env")
+    for odd in ("/srv/ends with blank ", "/srv/joins\\"):
+        phantom.cli("configure", "service", "--print", "--user", "uucp", "--env-file", odd, check=78)
+
+
+def test_what_is_inserted_is_no_template(phantom, place):
+    as_root()
+    text = phantom.cli("configure", "service", "--print", "--user", "uucp", "--config-dir", place / "@USER@@WRITABLE@",
+                       check=0).out
+    assert f"--config-dir {place}/@USER@@WRITABLE@ " in text
+
+
+def test_root_needs_no_home_to_make_a_service_of_another_user(phantom):
+    as_root()
+    program = phantom.command()[0]
+    result = subprocess.run([program, "configure", "service", "--print", "--user", "uucp", "--state-dir", "/srv/state"],
+                            env={"PATH": phantom.env["PATH"]}, stdout=subprocess.PIPE, check=True)
+    assert b" --state-dir /srv/state\n" in result.stdout and b"HOME=/" in result.stdout
+
+
+def test_the_unit_names_the_directories_that_variables_name(phantom):
+    """systemd does not hand these variables on."""
+    user = ["--user", "uucp"] if os.geteuid() == 0 else []
+    bare = [phantom.command()[0]]
+    result = subprocess.run([*bare, "configure", "service", "--print", *user], stdout=subprocess.PIPE, check=True,
+                            env={**phantom.env, "PHANTOM_CI_STATE_DIR": "/srv/state", "PHANTOM_CI_CACHE_DIR": ""})
+    command = re.search(r"^ExecStart=(.*)$", result.stdout.decode(), re.M)[1]
+    assert command.endswith(" --state-dir /srv/state") and "--config-dir" not in command
+
+
 def test_the_launchd_list_is_a_property_list(phantom):
     text = print_unit(phantom, "--format", "launchd", user="uucp" if os.geteuid() == 0 else None)
     parsed = plistlib.loads(text.encode())
     assert parsed["Label"] == "com.helloimalemur.phantom_ci"
     assert parsed["ProgramArguments"][0].endswith("/phantom_ci") and parsed["AbandonProcessGroup"] is True
+    if os.geteuid() == 0:
+        assert parsed["UserName"] == "uucp" and parsed["EnvironmentVariables"] == {"HOME": pwd.getpwnam("uucp").pw_dir}
 
 
 def test_root_is_never_chosen_silently(phantom):
@@ -100,7 +161,8 @@ def test_wrong_usage_is_refused(phantom):
     for words in (["configure"], ["configure", "network"], ["configure", "service", "extra"],
                   ["configure", "service", "--print", "--remove"],
                   ["configure", "service", "--print", "--format", "upstart"],
-                  ["configure", "service", "--print", "--user", "uucp", "--env-file", "relative"]):
+                  ["configure", "service", "--print", "--user", "uucp", "--env-file", "relative"],
+                  ["configure", "service", "--print", "--format", "launchd", "--env-file", "/x"]):
         phantom.cli(*words, check=2)
     assert "--env-file" in phantom.cli("configure", "service", "--help", check=0).out
 
@@ -134,7 +196,6 @@ def push(machine, *steps):
 
 
 def jobs(machine):
-    import json
     return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0", user="builder").out)
 
 
@@ -142,7 +203,7 @@ def wait_job(machine, sha, state):
     def find():
         return next((job for job in jobs(machine) if job["sha"] == sha and job["state"] == state), None)
     try:
-        return wait_until(find, 60, f"a job of {sha} in state {state}")
+        return wait_until(find, what=f"a job of {sha} in state {state}")
     except AssertionError as failure:
         raise AssertionError(f"{failure}\n{jobs(machine)}\n{machine.journal()}") from None
 
@@ -154,10 +215,17 @@ def test_a_real_systemd_installs_runs_restarts_stops_and_removes_the_service(mac
     push(machine, "true")
     machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
     machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+
+    # A mask is not written over, and above all not written through.
+    machine.run("systemctl", "mask", "phantom_ci")
+    for words in (["--user", "builder", "--force"], ["--remove"]):
+        assert "systemctl unmask" in machine.run("phantom_ci", "configure", "service", *words, check=1).err
+    assert machine.shell("stat -c %F,%t,%T /dev/null") == "character special file,1,3\n"
+    machine.run("systemctl", "unmask", "phantom_ci")
     said = machine.run("phantom_ci", "configure", "service", "--user", "builder", "--now").out
     assert "/etc/systemd/system/phantom_ci.service" in said
     assert machine.property("ActiveState") == "active" and machine.property("SubState") == "running"
-    wait_until(lambda: "branch baselined" in machine.journal(), 30, "the first look")
+    wait_until(lambda: "branch baselined" in machine.journal(), what="the first look")
 
     # A job runs as the user, in the hardened unit.
     sha = push(machine, "sh -c 'id -un; touch /etc/x && echo wrote; cat /proc/self/status | grep NoNewPrivs'")
@@ -181,16 +249,16 @@ END
     machine.shell("umask 077; echo CUSTOM_WEBHOOK_URL=http://127.0.0.1:8080/hook > /root/secrets.env")
     machine.run("phantom_ci", "configure", "service", "--user", "builder", "--env-file", "/root/secrets.env", "--now")
     wait_job(machine, push(machine, "true"), "success")
-    wait_until(lambda: '"finished"' in machine.shell("cat /root/received || true"), 30, "the message")
+    wait_until(lambda: '"finished"' in machine.shell("cat /root/received || true"), what="the message")
 
     # A restart during a job: it goes on, is adopted, and is neither lost nor doubled.
     sha = push(machine, "sh -c 'echo begun; until test -e /home/builder/gate; do sleep 0.1; done; echo ended'")
     job = wait_job(machine, sha, "running")
-    wait_until(lambda: "begun" in machine.run("phantom_ci", "logs", job["id"], user="builder").out, 30, "the step")
+    wait_until(lambda: "begun" in machine.run("phantom_ci", "logs", job["id"], user="builder").out, what="the step")
     before = machine.property("MainPID")
     machine.run("systemctl", "restart", "phantom_ci")
     assert machine.property("MainPID") != before
-    wait_until(lambda: "job adopted" in machine.journal(), 30, "the adoption")
+    wait_until(lambda: "job adopted" in machine.journal(), what="the adoption")
     machine.shell("mkdir -p ~/.cache; touch ~/gate", user="builder")
     wait_job(machine, sha, "success")
     assert machine.run("phantom_ci", "logs", job["id"], user="builder").out == "begun\nended\n"
@@ -198,7 +266,7 @@ END
 
     # Reload, and a crash that systemd mends.
     machine.run("systemctl", "reload", "phantom_ci")
-    wait_until(lambda: "config reloaded" in machine.journal(), 30, "the reload")
+    wait_until(lambda: "config reloaded" in machine.journal(), what="the reload")
     pid = machine.property("MainPID")
     machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", "phantom_ci")
     wait_until(lambda: machine.property("MainPID") not in ("0", pid) and machine.property("ActiveState") == "active",
@@ -208,7 +276,7 @@ END
     machine.shell("rm ~/gate", user="builder")
     sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
     wait_job(machine, sha, "running")
-    wait_until(lambda: machine.run("pgrep", "-fc", "sleep 12345", check=None).out.strip() not in ("", "0", "1"), 30, "the step")
+    wait_until(lambda: machine.run("pgrep", "-fc", "sleep 12345", check=None).out.strip() not in ("", "0", "1"), what="the step")
     machine.run("systemctl", "stop", "phantom_ci")
     assert machine.property("Result") == "success" and machine.property("ActiveState") == "inactive"
     assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""
@@ -238,3 +306,156 @@ END
     out = machine.run("phantom_ci", "reset", "--yes").out
     assert "stopping the service" in out and "the service runs again" in out
     assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", pid)
+
+
+@pytest.mark.slow
+def test_a_reset_that_does_not_get_through_leaves_no_service_stopped_without_a_word(machine):
+    """Interrupted, failed, and where the service does not start again."""
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+    machine.shell("mkdir -p .config/phantom_ci; cp /home/builder/.config/phantom_ci/Repo.toml .config/phantom_ci/; "
+                  "chmod -R go= .config; git config --global safe.directory '*'")
+    machine.run("phantom_ci", "configure", "service", "--user", "root", "--now")
+
+    def all_jobs():
+        return json.loads(machine.run("phantom_ci", "jobs", "--json", "--limit", "0").out)
+
+    # Interrupted while it waits for a job: the service was told to stop, and runs again.
+    wait_until(lambda: "branch baselined" in machine.journal(), what="the first look")
+    push(machine, "sh -c 'until test -e /root/gate; do sleep 0.1; done; ls -d /root/.cache/phantom_ci/mirrors'")
+    wait_until(lambda: any(job["state"] == "running" for job in all_jobs()), what="the job")
+    before = machine.property("MainPID")
+    reset = machine.start("phantom_ci", "reset", "--yes")
+    said = [line for line in iter(reset.stdout.readline, b"waiting for job 1 of app\n") if line]
+    assert b"stopping the service\n" in said
+    machine.run("pkill", "-INT", "-f", "phantom_ci reset")
+    out, err = reset.communicate(timeout=LIMIT)
+    assert reset.returncode == 1 and err == b"phantom_ci: interrupted by SIGINT\nphantom_ci: nothing was removed\n"
+    assert out == b"the service runs again\n"
+    assert machine.property("ActiveState") == "active" and machine.property("MainPID") not in ("0", before)
+    wait_until(lambda: "job adopted" in machine.journal(), what="the adoption")
+    machine.shell("touch gate")
+    wait_until(lambda: [job["state"] for job in all_jobs()] == ["success"], what="the end of the job")
+
+    # A removal that fails.
+    failed = machine.run("env", "PHANTOM_CI_FAULT=reset.remove:2:EIO", "phantom_ci", "reset", "--yes", check=1)
+    assert "still there, as a whole or in part: workspaces" in failed.err and "the service runs again" in failed.out
+    assert machine.property("ActiveState") == "active"
+
+    # A service that does not come up again.
+    machine.shell("sed -i 's,^ExecStart=.*,ExecStart=/bin/false,' /etc/systemd/system/phantom_ci.service; "
+                  "systemctl daemon-reload")
+    failed = machine.run("phantom_ci", "reset", "--yes", check=1)
+    assert "the service is stopped; start it with: systemctl start phantom_ci" in failed.err
+    assert "\nreset\n" not in failed.out and machine.property("MainPID") == "0"
+    assert not machine.shell("ls .cache/phantom_ci")
+    machine.run("systemctl", "reset-failed", "phantom_ci")
+
+
+@pytest.mark.slow
+def test_a_real_systemd_reads_odd_names_as_they_are(machine):
+    odd = "/srv/a b%c$d\"e\\f'g"
+    program = "/opt/p q%r/phantom_ci"
+    machine.run("sh", "-ec", """
+        cd; mkdir -p "$(dirname "$2")"; cp /usr/local/bin/phantom_ci /usr/local/libexec/phantom_ci/* "$(dirname "$2")"
+        install -d -o builder "$1"; umask 077; echo CUSTOM_WEBHOOK_URL=http://127.0.0.1:9/ > "/root/se crets%h'.env"
+        # Nobody is ever asked for a password.
+        umask 022; mkdir strict; cat > strict/systemctl <<'END'
+#!/bin/sh
+case " $* " in *" --no-ask-password "*) exec /usr/bin/systemctl "$@" ;; esac
+exit 99
+END
+        chmod 755 strict/systemctl""", "sh", odd, program)
+    directories = [word for kind in ("config", "state", "cache") for word in (f"--{kind}-dir", f"{odd}/{kind}")]
+
+    def configure(*words, check=0):
+        return machine.run("env", "PATH=/root/strict:/usr/sbin:/usr/bin:/sbin:/bin", program, "configure", "service", *words,
+                           *directories, check=check)
+    missing = configure("--user", "builder", "--env-file", "/root/no such file", check=3)
+    assert "/root/no such file" in missing.err
+    machine.shell("chmod 644 /root/se*")
+    assert "chmod 600 '/root/se crets" in configure("--user", "builder", "--env-file", "/root/se crets%h'.env", check=1).err
+    machine.shell("chmod 600 /root/se*; chmod 700 /opt/p*")
+    assert f"builder can't execute {program}" in configure("--user", "builder", check=1).err
+    machine.shell("chmod 755 /opt/p*")
+    configure("--user", "builder", "--env-file", "/root/se crets%h'.env", "--now")
+    assert machine.property("ActiveState") == "active"
+    assert machine.run("cat", "/run/credentials/phantom_ci.service/phantom_ci.env").out.startswith("CUSTOM_WEBHOOK_URL=")
+    status = machine.run(program, "status", *directories, user="builder")
+    assert "running" in status.out
+    push(machine, "true")
+    machine.run(program, "add", "/home/builder/app.git", "main", "--name", "app", "--run", *directories, user="builder")
+
+    def states():
+        return [job["state"] for job in json.loads(machine.run(program, "jobs", "--json", *directories, user="builder").out)]
+    try:
+        wait_until(lambda: states() == ["success"], what="the job")
+    except AssertionError as failure:
+        raise AssertionError(f"{failure}\n{states()}\n{machine.journal()}") from None
+    configure("--remove", "--now")
+
+
+@pytest.mark.slow
+def test_a_user_has_a_service_of_its_own_systemd(machine):
+    """Install, run, restart during a job, stop during a job, remove."""
+    def configure(*words, check=0):
+        return machine.run("phantom_ci", "configure", "service", *words, user="builder", check=check)
+
+    def property(name):
+        return machine.property(name, user="builder")
+    refused = configure("--now", check=1)
+    assert "loginctl enable-linger" in refused.err
+    assert machine.run("test", "-e", "/home/builder/.config/systemd/user/phantom_ci.service", check=1)
+    machine.start_session("builder")
+    assert "--user is for the system service" in configure("--user", "builder", check=2).err
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("sed -i 's/^target_branch.*/&\\npoll_interval = \"1s\"/' ~/.config/phantom_ci/Repo.toml", user="builder")
+    assert "/home/builder/.config/systemd/user/phantom_ci.service" in configure("--now").out
+    assert property("ActiveState") == "active"
+    wait_until(lambda: machine.run("phantom_ci", "repo", "--json", user="builder").out.count('"tip": "'), 30, "the first look")
+
+    sha = push(machine, "sh -c 'until test -e ~/gate; do sleep 0.1; done; id -un'")
+    job = wait_job(machine, sha, "running")
+    before = property("MainPID")
+    machine.run("systemctl", "--user", "restart", "phantom_ci", user="builder")
+    assert property("MainPID") not in ("0", before)
+    machine.shell("touch gate", user="builder")
+    wait_job(machine, sha, "success")
+    assert machine.run("phantom_ci", "logs", job["id"], user="builder").out == "builder\n"
+
+    # reset stops it and starts it again, without root.
+    before = property("MainPID")
+    assert "the service runs again" in machine.run("phantom_ci", "reset", "--yes", user="builder").out
+    assert property("MainPID") not in ("0", before)
+
+    sha = push(machine, "sh -c 'setsid sleep 12345 & sleep 12345'")
+    wait_job(machine, sha, "running")
+    wait_until(lambda: machine.run("pgrep", "-fc", "^sleep 12345", check=None).out.strip() == "2", what="the step")
+    machine.run("systemctl", "--user", "stop", "phantom_ci", user="builder")
+    assert property("Result") == "success" and property("ActiveState") == "inactive"
+    assert machine.run("pgrep", "-f", "^sleep 12345", check=1).out == ""
+    assert next(one for one in jobs(machine) if one["sha"] == sha)["state"] == "interrupted"
+    configure("--remove", "--now")
+    assert property("LoadState") == "not-found"
+
+
+@pytest.mark.slow
+def test_what_the_documentation_tells_root_to_type_runs(machine):
+    removing = "phantom_ci configure service --remove --now"
+    ran = []
+    for page in (README, OPERATIONS, *MANUAL):
+        # What ninja uninstalls is Meson's to know.
+        typed = [command for is_root, command in commands(page) if is_root and command != "ninja -C build uninstall"]
+        if removing not in typed:
+            typed += [removing] if typed else []
+        for command in typed:
+            if command == removing:
+                assert machine.property("ActiveState") == "active" and machine.property("User") == "ci", page
+            machine.shell(command)
+        if typed:
+            assert machine.property("LoadState") == "not-found"
+            machine.shell("userdel --remove ci")
+        ran += typed
+    assert len(ran) >= 7 and ran.count(removing) == 3

@@ -338,8 +338,10 @@ static struct replacement *begin_good(const char *path)
 static void finish_good(struct replacement *replacement, const char *fresh, const char *kept)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_true(replacement_finish(replacement, fresh, kept, &error));
+    bool finished = false;
+    g_assert_true(replacement_finish(replacement, fresh, kept, &finished, &error));
     g_assert_no_error(error);
+    g_assert_true(finished);
     replacement_free(replacement);
 }
 

@@ -83,6 +83,20 @@ static void write__existing_file__keeps_its_mode_under_any_umask(void)
     g_assert_cmpint(status.st_mode & 0777, ==, 0664);
 }
 
+static void write__device_or_fifo_behind_a_link__is_refused_and_stays(void)
+{
+    g_autofree char *fifo = in_place("device");
+    g_autofree char *link = in_place("device-link");
+    struct stat status;
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+    g_assert_cmpint(symlink("device", link), ==, 0);
+    g_assert_false(file_write_atomic(link, "new", 3, 0600, &error));
+    g_assert_true(error_has_code(error, ERROR_INVALID));
+    g_assert_cmpint(lstat(fifo, &status), ==, 0);
+    g_assert_true(S_ISFIFO(status.st_mode));
+}
+
 static void private_directory__links_and_open_modes__are_refused(void)
 {
     g_autofree char *fresh = in_place("a/b/c");
@@ -392,6 +406,7 @@ int main(int argc, char **argv)
     ADD(read__regular_file__is_bounded);
     ADD(read__what_is_no_file__is_refused_without_waiting);
     ADD(write__through_a_link__replaces_the_target_and_keeps_its_mode);
+    ADD(write__device_or_fifo_behind_a_link__is_refused_and_stays);
     ADD(write__existing_file__keeps_its_mode_under_any_umask);
     ADD(private_directory__links_and_open_modes__are_refused);
     ADD(remove_tree__every_kind_of_entry__goes_and_nothing_else);

@@ -274,7 +274,9 @@ static void migrate__each_released_version__keeps_its_rows(void)
         int64_t waiting = -1;
         int64_t given_up = -1;
         g_assert_true(outbox_count(fixture.store, &waiting, &given_up, NULL));
-        g_assert_cmpint(waiting + given_up, ==, 0);
+        /* The outbox came with version 2. */
+        g_assert_cmpint(waiting, ==, version >= 2 ? 2 : 0);
+        g_assert_cmpint(given_up, ==, version >= 2 ? 1 : 0);
         g_assert_true(claim(fixture.store, 8));
         fixture_close(&fixture);
     }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "store/outbox.h"
+#include "store/store_internal.h"
 #include "store_fixture.h"
 
 static const char *const two_targets[] = {"discord", "slack", NULL};
@@ -23,6 +24,7 @@ static struct outbox_message *send_one(struct store *store, int64_t job)
     g_autoptr(GPtrArray) notices = outbox_new_notices(store, 10, NULL);
     const struct outbox_message *notice = g_ptr_array_index(notices, 0);
     g_assert_true(outbox_address(store, notice->id, one_target, 1000, NULL));
+    g_assert_true(outbox_trim(store, one_target, 1000, NULL));
     return outbox_next(store, "slack", NULL);
 }
 
@@ -137,8 +139,107 @@ static void messages__over__stay_bounded(void)
     g_autoptr(GPtrArray) notices = outbox_new_notices(fixture.store, 1, NULL);
     const struct outbox_message *notice = g_ptr_array_index(notices, 0);
     g_assert_true(outbox_address(fixture.store, notice->id, no_target, 1, NULL));
+    g_assert_true(outbox_trim(fixture.store, no_target, 1, NULL));
     g_assert_true(store_commit(fixture.store, NULL));
     g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_DELIVERED), ==, OUTBOX_MAX_OVER);
+    fixture_close(&fixture);
+}
+
+/* As many messages in this state as no run of ours leaves. */
+static void fill(struct store *store, const char *target, const char *state, int count)
+{
+    g_assert_true(store_begin(store, NULL));
+    for (int i = 0; i < count; i++) {
+        g_assert_true(store_write(store, NULL, NULL,
+                                  "INSERT INTO outbox(job, repo, branch, kind, body, target, "
+                                  "state, created, next) "
+                                  "VALUES(1, 'app', 'main', 'finished', '{}', ?, ?, 1, 1)",
+                                  "ss", target, state));
+    }
+    g_assert_true(store_commit(store, NULL));
+}
+
+static void trim__far_beyond_the_limits__takes_one_bite_a_call(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    fill(fixture.store, "slack", "waiting", OUTBOX_MAX_WAITING + 2 * OUTBOX_TRIM_AT_ONCE + 1);
+    fill(fixture.store, "discord", "waiting", OUTBOX_MAX_WAITING);
+    for (unsigned i = 1; i <= 4; i++) {
+        g_assert_true(outbox_trim(fixture.store, two_targets, 5, NULL));
+        g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_GIVEN_UP), ==,
+                         MIN(i * OUTBOX_TRIM_AT_ONCE, 2 * OUTBOX_TRIM_AT_ONCE + 1));
+    }
+    g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_WAITING), ==, 2 * OUTBOX_MAX_WAITING);
+    struct outbox_message *oldest = outbox_next(fixture.store, "slack", NULL);
+    g_assert_cmpint(oldest->id, ==, 2 * OUTBOX_TRIM_AT_ONCE + 2);
+    outbox_message_free(oldest);
+    fill(fixture.store, "slack", "delivered", OUTBOX_MAX_OVER);
+    for (unsigned i = 1; i <= 4; i++) {
+        g_assert_true(outbox_trim(fixture.store, two_targets, 5, NULL));
+        g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_GIVEN_UP), ==,
+                         2 * OUTBOX_TRIM_AT_ONCE + 1 -
+                             MIN(i * OUTBOX_TRIM_AT_ONCE, 2 * OUTBOX_TRIM_AT_ONCE + 1));
+    }
+    g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_DELIVERED), ==, OUTBOX_MAX_OVER);
+    fixture_close(&fixture);
+}
+
+static void give_up__of_a_target__leaves_other_targets_and_what_is_being_sent(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    bool begun = false;
+    int count = 0;
+    fill(fixture.store, "slack", "waiting", OUTBOX_TRIM_AT_ONCE + 2);
+    fill(fixture.store, "discord", "waiting", 1);
+    g_assert_true(outbox_begin(fixture.store, 1, &begun, NULL));
+    const int expected[] = {OUTBOX_TRIM_AT_ONCE - 1, 2, 0};
+    for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
+        g_assert_true(outbox_give_up(fixture.store, "slack", "why", 5, &count, NULL));
+        g_assert_cmpint(count, ==, expected[i]);
+    }
+    g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_SENDING), ==, 1);
+    g_assert_cmpuint(count_in_state(fixture.store, OUTBOX_WAITING), ==, 1);
+    struct outbox_message *message = find_message(fixture.store, 2);
+    g_assert_cmpstr(message->answer, ==, "why");
+    g_assert_cmpint(message->finished_ms, ==, 5);
+    outbox_message_free(message);
+    fixture_close(&fixture);
+}
+
+/* The plan of each statement that the daemon has used: none goes through all messages, which may
+ * hold much. */
+static void questions_of_the_daemon__full_outbox__are_answered_by_indexes(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    int64_t waiting = 0, given_up = 0;
+    bool any = false;
+    outbox_message_free(send_one(fixture.store, 1));
+    g_assert_true(outbox_recover(fixture.store, 1, NULL));
+    g_assert_true(outbox_has_work(fixture.store, &any, NULL));
+    g_assert_true(outbox_count(fixture.store, &waiting, &given_up, NULL));
+    GHashTableIter iterator;
+    void *sql = NULL;
+    unsigned plans = 0;
+    g_hash_table_iter_init(&iterator, fixture.store->statements);
+    while (g_hash_table_iter_next(&iterator, &sql, NULL)) {
+        g_autofree char *explain = g_strconcat("EXPLAIN QUERY PLAN ", sql, NULL);
+        sqlite3_stmt *statement = NULL;
+        g_assert_cmpint(sqlite3_prepare_v2(fixture.store->database, explain, -1, &statement, NULL),
+                        ==, SQLITE_OK);
+        while (sqlite3_step(statement) == SQLITE_ROW) {
+            const char *line = (const char *)sqlite3_column_text(statement, 3);
+            bool scans = strncmp(line, "SCAN outbox", strlen("SCAN outbox")) == 0;
+            if (scans && !strstr(line, " INDEX ")) {
+                g_error("%s: %s", (const char *)sql, line);
+            }
+            plans += strstr(line, "outbox") != NULL;
+        }
+        sqlite3_finalize(statement);
+    }
+    g_assert_cmpuint(plans, >=, 12);
     fixture_close(&fixture);
 }
 
@@ -287,6 +388,9 @@ int main(int argc, char **argv)
     ADD(notices__nobody_takes_them__stay_bounded);
     ADD(messages__of_a_dead_receiver__give_the_oldest_up);
     ADD(messages__over__stay_bounded);
+    ADD(trim__far_beyond_the_limits__takes_one_bite_a_call);
+    ADD(give_up__of_a_target__leaves_other_targets_and_what_is_being_sent);
+    ADD(questions_of_the_daemon__full_outbox__are_answered_by_indexes);
     ADD(attempt__begun__is_counted_before_it_ends);
     ADD(attempt__cut_off_by_a_crash__waits_again_with_its_count);
     ADD(end__of_a_message_that_is_over__changes_nothing);

@@ -52,7 +52,8 @@ packages_test() {
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
-            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish
+            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish \
+            gitolite3 iproute2 nftables
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
@@ -61,16 +62,17 @@ packages_test() {
     dnf)
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
-            sqlite openssl \
-            systemd systemd-container mandoc zsh fish
+            sqlite openssl systemd systemd-container mandoc zsh fish git-daemon gitolite3 iproute \
+            nftables
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
-            nginx fcgiwrap strace procps-ng
+            nginx fcgiwrap strace procps-ng gitolite iproute2 nftables
         ;;
     apk)
         echo clang clang-extra-tools compiler-rt cppcheck shellcheck python3 py3-pytest \
-            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps
+            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps git-daemon gitolite iproute2 \
+            nftables
         ;;
     brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap ;;
     esac

@@ -7,7 +7,7 @@ import threading
 import time
 
 from .phantom import BUILD
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 NET = str(BUILD / "src" / "phantom_ci-net")
 REQUEST, CANCEL, ANSWER = 1, 2, 3
@@ -18,18 +18,22 @@ def message(kind, *fields):
     return struct.pack("<II", len(payload), kind) + payload
 
 
-def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", timeout_ms=20000, method=b"POST"):
+def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", timeout_ms=120_000, method=b"POST"):
     return message(REQUEST, str(number).encode(), url.encode(), method, headers, body, str(timeout_ms).encode())
+
+
+def fields_of(payload):
+    fields, at = [], 0
+    while at < len(payload):
+        length, = struct.unpack_from("<I", payload, at)
+        fields.append(payload[at + 4:at + 4 + length])
+        at += 4 + length
+    return fields
 
 
 class Answer:
     def __init__(self, payload):
-        fields = []
-        while payload:
-            length, = struct.unpack_from("<I", payload)
-            fields.append(payload[4:4 + length])
-            payload = payload[4 + length:]
-        number, outcome, status, retry, remaining, reset, error, self.body = fields
+        number, outcome, status, retry, remaining, reset, error, self.body = fields_of(payload)
         self.id = number.decode()
         self.outcome = outcome.decode()
         self.status = int(status)
@@ -55,12 +59,12 @@ def clean_environment(directory, **more):
 class Net:
     """A running phantom_ci-net; its answers are collected as they come."""
 
-    def __init__(self, directory, *args, env=None, wrapper=()):
+    def __init__(self, directory, *args, env=None, wrapper=(), **options):
         self.answers = []
         self.broken = b""
         self.process = subprocess.Popen(
             [*wrapper, NET, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0)
+            env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0, **options)
         self.threads = [threading.Thread(target=self._read_answers, daemon=True),
                         threading.Thread(target=self._read_errors, daemon=True)]
         self.errors = b""
@@ -68,17 +72,22 @@ class Net:
             thread.start()
 
     def _read_answers(self):
-        buffer = b""
+        buffer = bytearray()
         while data := self.process.stdout.read(65536):
             buffer += data
-            while len(buffer) >= 8:
-                length, kind = struct.unpack_from("<II", buffer)
-                if len(buffer) < 8 + length:
+            at = 0
+            while len(buffer) - at >= 8:
+                length, kind = struct.unpack_from("<II", buffer, at)
+                if len(buffer) - at < 8 + length:
                     break
-                assert kind == ANSWER, kind
-                self.answers.append(Answer(buffer[8:8 + length]))
-                buffer = buffer[8 + length:]
-        self.broken = buffer
+                self._take(kind, bytes(buffer[at + 8:at + 8 + length]))
+                at += 8 + length
+            del buffer[:at]
+        self.broken = bytes(buffer)
+
+    def _take(self, kind, payload):
+        assert kind == ANSWER, kind
+        self.answers.append(Answer(payload))
 
     def _read_errors(self):
         while data := self.process.stderr.read(65536):
@@ -97,7 +106,7 @@ class Net:
     def cancel(self, number):
         self.write(message(CANCEL, str(number).encode()))
 
-    def answer(self, number, limit=30.0):
+    def answer(self, number, limit=LIMIT):
         """The answer to this request, once it is there."""
         def find():
             return next((answer for answer in list(self.answers) if answer.id == str(number)), None)
@@ -114,11 +123,11 @@ class Net:
     def close_input(self):
         self.process.stdin.close()
 
-    def wait(self, limit=30.0):
+    def wait(self, limit=LIMIT):
         """The exit code, with all that it wrote collected."""
         code = self.process.wait(limit)
         for thread in self.threads:
-            thread.join(10)
+            thread.join(LIMIT)
         return code
 
     def stop(self):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from .phantom import BUILD
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 # Services of this machine that have no business in the guest.
 WANTS = ("multi-user.target.wants", "timers.target.wants", "sockets.target.wants", "graphical.target.wants")
@@ -33,6 +33,7 @@ class Machine:
         for path in (self.upper, self.work, self.root):
             path.mkdir(parents=True)
         self.leader = None
+        self.session = []  # what a log-in puts into the environment of the user
         self._install()
         self._boot()
 
@@ -57,8 +58,8 @@ class Machine:
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
                                         start_new_session=True)
         try:
-            self.leader = wait_until(self._find_leader, 60, "the first process of the guest")
-            wait_until(self._is_up, 60, "the guest to be up")
+            self.leader = wait_until(self._find_leader, what="the first process of the guest")
+            wait_until(self._is_up, what="the guest to be up")
         except AssertionError as failure:
             self.stop()
             console = (self.directory / "console").read_text(errors="replace")
@@ -81,14 +82,21 @@ class Machine:
     def _is_up(self):
         return self.run("systemctl", "is-system-running", check=None).out.strip() in ("running", "degraded")
 
-    def run(self, *words, user=None, check=0, limit=120):
-        """Runs a command in the guest; `check` is the exit code that is expected, None for any."""
+    def command(self, *words, user=None):
         command = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "env", "-i",
                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"]
         if user:
             command += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", f"HOME=/home/{user}",
-                        f"USER={user}"]
-        result = subprocess.run([*command, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                        f"USER={user}", *self.session]
+        return [*command, *map(str, words)]
+
+    def start(self, *words, user=None):
+        return subprocess.Popen(self.command(*words, user=user), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, cwd="/")
+
+    def run(self, *words, user=None, check=0, limit=120):
+        """Runs a command in the guest; `check` is the exit code that is expected, None for any."""
+        result = subprocess.run(self.command(*words, user=user), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, timeout=limit, cwd="/")
         result.out = result.stdout.decode(errors="replace")
         result.err = result.stderr.decode(errors="replace")
@@ -99,8 +107,16 @@ class Machine:
     def shell(self, script, user=None, check=0):
         return self.run("sh", "-ec", f"cd; {script}", user=user, check=check).out
 
-    def property(self, name, unit="phantom_ci"):
-        return self.run("systemctl", "show", f"--property={name}", "--value", unit).out.strip()
+    def start_session(self, user):
+        """The user's own systemd, as after a log-in."""
+        uid = self.run("id", "-u", user).out.strip()
+        self.run("loginctl", "enable-linger", user)
+        self.run("systemctl", "start", f"user@{uid}")
+        self.session = [f"XDG_RUNTIME_DIR=/run/user/{uid}"]
+
+    def property(self, name, unit="phantom_ci", user=None):
+        return self.run("systemctl", *(["--user"] if user else []), "show", f"--property={name}", "--value", unit,
+                        user=user).out.strip()
 
     def journal(self):
         return self.run("journalctl", "-u", "phantom_ci", "--no-pager", "-o", "cat", check=None).out
@@ -117,8 +133,8 @@ class Machine:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(LIMIT)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(30)
+                self.process.wait(LIMIT)
         self.log.close()

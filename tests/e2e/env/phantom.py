@@ -9,7 +9,7 @@ import threading
 
 from .gitrepo import toml_string
 from .processes import processes_of
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("PHANTOM_CI_BUILD_DIR", ROOT / "build" / "gcc")).resolve()
@@ -32,8 +32,8 @@ class Daemon:
         ready = os.read(read_end, 1)
         os.close(read_end)
         if not ready:
-            self.process.wait(10)
-            self.reader.join(5)
+            self.process.wait(LIMIT)
+            self.reader.join(LIMIT)
             raise AssertionError(f"the daemon did not start: {self.text()}")
 
     def _collect(self):
@@ -47,7 +47,7 @@ class Daemon:
     def text(self):
         return "\n".join(self.lines)
 
-    def wait_event(self, pattern, limit=30.0):
+    def wait_event(self, pattern, limit=LIMIT):
         """The first line that matches."""
         def find():
             return next((line for line in list(self.lines) if re.search(pattern, line)), None)
@@ -64,9 +64,9 @@ class Daemon:
 
     def kill9(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(LIMIT)
 
-    def stop(self, limit=30.0):
+    def stop(self, limit=LIMIT):
         """SIGTERM, and the exit code."""
         if self.is_alive():
             self.process.terminate()
@@ -145,7 +145,7 @@ class Phantom:
 
     # ----------------------------------------------------------------- running
 
-    def cli(self, *args, check=None, input=None, env=None, limit=60):
+    def cli(self, *args, check=None, input=None, env=None, limit=LIMIT):
         """Runs a command; `check` is the exit code that is expected, None for any."""
         result = subprocess.run(self.command(*args), env={**self.env, **(env or {})}, input=input,
                                 stdin=None if input is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -185,7 +185,7 @@ class Phantom:
     def job(self, number):
         return self.json("job", str(number))[0]
 
-    def wait_job(self, limit=30.0, **wanted):
+    def wait_job(self, limit=LIMIT, **wanted):
         """The first job with these values, once it is over (or in the state that is named)."""
         def find():
             for job in self.jobs(**wanted):
@@ -197,16 +197,16 @@ class Phantom:
         except AssertionError as failure:
             raise AssertionError(f"{failure}\njobs: {self.jobs()}\n{self.daemon_text()}") from None
 
-    def wait_idle(self, limit=60.0):
+    def wait_idle(self, limit=LIMIT):
         wait_until(lambda: all(job["state"] in FINAL for job in self.jobs()), limit, "the end of all jobs")
 
-    def wait_until(self, condition, limit=30.0, what="the condition"):
+    def wait_until(self, condition, limit=LIMIT, what="the condition"):
         try:
             return wait_until(condition, limit, what)
         except AssertionError as failure:
             raise AssertionError(f"{failure}\n{self.daemon_text()}") from None
 
-    def wait_baseline(self, name="app", branch="main", limit=30.0):
+    def wait_baseline(self, name="app", branch="main", limit=LIMIT):
         """Until the branch's tip is known."""
         def known():
             for repo in self.json("repo"):

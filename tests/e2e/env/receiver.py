@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 
-from .waiting import wait_until
+from .waiting import LIMIT, wait_until
 
 HEAD_LIMIT = 256 * 1024
 
@@ -208,7 +208,7 @@ class _Server:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        self.thread.join(10)
+        self.thread.join(LIMIT)
 
 
 def read_head(connection, buffer):
@@ -250,7 +250,7 @@ class Receiver(_Server):
         with self.lock:
             self.replies.extend(replies)
 
-    def wait_requests(self, count=1, limit=30.0):
+    def wait_requests(self, count=1, limit=LIMIT):
         """The first `count` requests, once that many came."""
         return wait_until(lambda: len(self.requests) >= count and self.requests[:count], limit, f"request {count}")
 
@@ -316,7 +316,7 @@ class Proxy(_Server):
             back = threading.Thread(target=self._copy, args=(upstream, connection), daemon=True)
             back.start()
             self._copy(connection, upstream)
-            back.join(10)
+            back.join(LIMIT)
 
     @staticmethod
     def _copy(source, target):

@@ -5,9 +5,11 @@ import select
 import signal
 import time
 
+from .waiting import LIMIT
 
-def run_on_terminal(command, env, limit=30.0):
-    """Runs it with a controlling terminal that nobody types at: (exit code, what it showed, seconds)."""
+
+def run_on_terminal(command, env, limit=LIMIT, answer=b""):
+    """Runs it with a controlling terminal, at which this is typed and nothing else: (exit code, what it showed, seconds)."""
     begin = time.monotonic()
     pid, terminal = pty.fork()
     if pid == 0:
@@ -16,6 +18,7 @@ def run_on_terminal(command, env, limit=30.0):
         finally:
             os._exit(127)
     shown = b""
+    os.write(terminal, answer)
     try:
         while True:
             left = begin + limit - time.monotonic()

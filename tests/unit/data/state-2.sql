@@ -22,6 +22,11 @@ INSERT INTO job(id,repo,branch,sha,trigger,state,attempt,created) VALUES(8,'app'
 INSERT INTO step VALUES(7,0,X'6D616B6500','failed',1,0,'exit 1',2000,3000,5,6,0,9);
 INSERT INTO note(job,at,log_offset,text) VALUES(7,2500,3,'a note');
 INSERT INTO decision(repo,branch,at,kind,job,detail) VALUES('app','main',4000,'queued',8,'the branch moved');
+INSERT INTO outbox VALUES(3,7,'app','main','finished','{}','slack','waiting',1,3000,9000,0,500,'HTTP 500');
+INSERT INTO outbox VALUES(4,7,'app','main','finished','{}','custom','sending',1,3000,3000,0,0,NULL);
+INSERT INTO outbox VALUES(5,7,'app','main','finished','{}','discord','given up',1,3000,3000,4000,404,'HTTP 404');
+INSERT INTO outbox VALUES(6,7,'app','main','started','{}','discord','delivered',1,2000,2000,2500,204,'HTTP 204');
+INSERT INTO outbox VALUES(7,8,'app','main','started','{}','','new',0,4000,4000,0,0,NULL);
 INSERT INTO branch VALUES('app','refs/tags/v1','cccccccccccccccccccccccccccccccccccccccc',1000,0);
 INSERT INTO job(id,repo,branch,sha,trigger,state,attempt,created,started,finished) VALUES(9,'app','refs/tags/v1','cccccccccccccccccccccccccccccccccccccccc','push','success',1,4000,4100,4200);
 INSERT INTO decision(repo,branch,at,kind,job,detail) VALUES('app','refs/tags/v1',4000,'queued',9,'the branch is new');

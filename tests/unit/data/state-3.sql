@@ -28,6 +28,8 @@ CREATE INDEX decision_branch ON decision(repo, branch, id DESC);
 CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';
 CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');
 CREATE INDEX job_tag ON job(repo, id DESC) WHERE branch GLOB 'refs/tags/*';
+CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';
+CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');
 INSERT INTO job(id,repo,branch,sha,trigger,state,attempt,created,started,finished) VALUES(10,'app','main','cccccccccccccccccccccccccccccccccccccccc','push','blocked',1,5000,5100,5200);
 PRAGMA application_id=1885889385;
 PRAGMA user_version=3;
