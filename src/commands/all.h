@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 
 int command_add(const struct command *command, int argc, char **argv);
+int command_approve(const struct command *command, int argc, char **argv);
 int command_backup(const struct command *command, int argc, char **argv);
 int command_cancel(const struct command *command, int argc, char **argv);
 int command_check(const struct command *command, int argc, char **argv);

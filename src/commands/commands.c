@@ -46,6 +46,11 @@ const struct command commands[] = {
      "step would, in the workspace as it is, and its exit code is that of this command.",
      command_sandbox},
     {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
+    {"approve", "JOB [--yes]", "run a job after all that a rule has blocked",
+     "It shows what would be approved, asks, and queues a new job for that very commit. What was "
+     "approved, when and by whom is kept. Signatures that strict_signatures asks for can't be "
+     "approved.",
+     command_approve},
     {"cancel", "JOB", "cancel a queued or running job", NULL, command_cancel},
     {"poll", "[NAME]", "look now (for a post-receive hook)", NULL, command_poll},
     {"why", "NAME [--branch B | --tag T]",

@@ -4,8 +4,9 @@
  *
  *   phantom_ci __complete -- line WORD...     what may stand in the place of the last word
  *   phantom_ci __complete KIND [WORD]         commands, options COMMAND, repos, branches [REPO],
- *                                             tags [REPO], jobs [active|finished], messages,
- *                                             states, message-states, targets, formats, levels
+ *                                             tags [REPO], jobs [active|finished|blocked],
+ *                                             messages, states, message-states, targets, formats,
+ *                                             levels
  *
  * One candidate a line, with a tab and its meaning if there is one. A line that begins with a tab
  * asks the shell for names that it knows better: "\tfiles" or "\tdirectories".
@@ -253,6 +254,12 @@ static void list_finished_jobs(struct listing *listing)
     add_jobs(listing, &filter, true);
 }
 
+static void list_blocked_jobs(struct listing *listing)
+{
+    const struct job_filter filter = {.has_state = true, .state = JOB_BLOCKED, .limit = MAX_ROWS};
+    add_jobs(listing, &filter, false);
+}
+
 static void list_messages(struct listing *listing)
 {
     const struct outbox_filter filter = {.limit = MAX_ROWS};
@@ -294,6 +301,7 @@ static void (*const listers[])(struct listing *listing) = {
     [COMPLETION_JOBS] = list_jobs,
     [COMPLETION_JOBS_ACTIVE] = list_active_jobs,
     [COMPLETION_JOBS_FINISHED] = list_finished_jobs,
+    [COMPLETION_JOBS_BLOCKED] = list_blocked_jobs,
     [COMPLETION_MESSAGES] = list_messages,
     [COMPLETION_STATES] = list_states,
     [COMPLETION_MESSAGE_STATES] = list_message_states,
@@ -377,6 +385,7 @@ static int complete_kind(struct command_context *context, const char *name, cons
         {"tags", NULL, COMPLETION_TAGS},
         {"jobs", "active", COMPLETION_JOBS_ACTIVE},
         {"jobs", "finished", COMPLETION_JOBS_FINISHED},
+        {"jobs", "blocked", COMPLETION_JOBS_BLOCKED},
         {"jobs", NULL, COMPLETION_JOBS},
         {"messages", NULL, COMPLETION_MESSAGES},
         {"states", NULL, COMPLETION_STATES},

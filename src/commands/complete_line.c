@@ -19,6 +19,7 @@ static const struct {
     {"run", {COMPLETION_REPOS}, 1},
     {"sandbox", {COMPLETION_REPOS}, 1},
     {"retry", {COMPLETION_JOBS_FINISHED}, 1},
+    {"approve", {COMPLETION_JOBS_BLOCKED}, 1},
     {"cancel", {COMPLETION_JOBS_ACTIVE}, 1},
     {"poll", {COMPLETION_REPOS}, 1},
     {"why", {COMPLETION_REPOS}, 1},

@@ -99,9 +99,12 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_object_set_new(object, "previous_sha", show_json_text(job->previous_sha));
     json_object_set_new(object, "subject", show_json_text(job->subject));
     json_object_set_new(object, "author", show_json_text(job->author));
+    json_object_set_new(object, "signer", show_json_text(job->signer));
+    json_object_set_new(object, "signing_key", show_json_text(job->signing_key));
     json_object_set_new(object, "trigger", json_string(job_trigger_name(job->trigger)));
     json_object_set_new(object, "state", json_string(job_state_name(job->state)));
     json_object_set_new(object, "reason", show_json_text(job->reason));
+    json_object_set_new(object, "blocked_by", show_json_text(job_block_name(job->block)));
     json_object_set_new(object, "attempt", json_integer(job->attempt));
     json_object_set_new(object, "retry_of", show_json_number(job->retry_of));
     json_object_set_new(object, "priority", json_integer(job->priority));

@@ -29,6 +29,8 @@ enum sandbox_choice { SANDBOX_CHOICE_OFF, SANDBOX_CHOICE_WORKSPACE, SANDBOX_CHOI
 /* In the order of SCHEMA_SWITCH. */
 enum network_choice { NETWORK_BY_LEVEL, NETWORK_DENIED, NETWORK_ALLOWED };
 enum road_choice { ROAD_CHOICE_AUTO, ROAD_CHOICE_GIT };
+enum verify_choice { VERIFY_CHOICE_TIP, VERIFY_CHOICE_RANGE };
+enum approval_choice { APPROVAL_NEVER, APPROVAL_ON_CHANGE };
 enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
 
 enum { POLL_INTERVAL_AUTO = 0 };
@@ -66,7 +68,15 @@ struct repo_config {
     char **writable; /* absolute paths that a sandboxed step may write, besides the workspace */
     char **readable; /* that it may read although they are hidden */
     char **hidden;   /* that it may not see, besides those that always are */
-    unsigned line;   /* of the header in Repo.toml; not part of the JSON form */
+    char *allowed_signers;   /* absolute, or NULL: SSH keys that may sign what runs */
+    char **allowed_gpg_keys; /* fingerprints of 40 or 64 hex digits; empty = none */
+    char *gpg_keyring;       /* absolute; set when allowed_gpg_keys is not empty */
+    enum verify_choice verify;
+    bool strict_signatures; /* what is not signed so can't be approved either */
+    enum approval_choice
+        workflow_approval; /* a workflow that is new or changed waits for a person */
+    char **approve_paths;  /* patterns (config/path_filter.h) of what else is approved with it */
+    unsigned line;         /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
@@ -113,6 +123,9 @@ bool config_sandbox_is_known(const char *name);
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it
  * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */
 char *repo_config_selection(const struct repo_config *repo);
+
+/* True when only signed commits run. */
+bool repo_config_wants_signatures(const struct repo_config *repo);
 
 bool repo_config_wants_tag(const struct repo_config *repo, const char *tag);
 

@@ -154,6 +154,15 @@ static bool check_file_path(const char *text, char **why)
     return true;
 }
 
+/* A short id is not enough: others can make a key with the same one. */
+static bool check_fingerprint(const char *text, char **why)
+{
+    size_t digits = strspn(text, "0123456789abcdefABCDEF");
+    return (text[digits] == '\0' && (digits == 40 || digits == 64)) ||
+           refuse(why, "write the whole fingerprint, 40 hexadecimal digits without blanks, as gpg "
+                       "--list-keys shows it");
+}
+
 static bool check_executor(const char *text, char **why)
 {
     if (strcmp(text, "local") == 0 || strcmp(text, "slurm") == 0 ||
@@ -169,6 +178,7 @@ static const char *const push_choices[] = {"queue", "cancel_running", NULL};
 static const char *const rewind_choices[] = {"run", "block", NULL};
 static const char *const interrupt_choices[] = {"fail", "rerun", NULL};
 static const char *const sandbox_choices[] = {"off", "workspace", "strict", NULL};
+static const char *const verify_choices[] = {"tip", "range", NULL};
 static const char *const executor_choices[] = {"local", NULL};
 static const char *const approval_choices[] = {"never", "on_change", NULL};
 static const char *const road_choices[] = {"auto", "git", NULL};
@@ -224,22 +234,24 @@ const struct schema_key repo_section_keys[] = {
     {"readable", SCHEMA_STRING_LIST, FIELD(readable), .check = check_file_path},
     {"hidden", SCHEMA_STRING_LIST, FIELD(hidden), .check = check_file_path},
 
+    {"allowed_signers", SCHEMA_STRING, FIELD(allowed_signers), .check = check_file_path},
+    {"allowed_gpg_keys", SCHEMA_STRING_LIST, FIELD(allowed_gpg_keys), .check = check_fingerprint},
+    {"gpg_keyring", SCHEMA_STRING, FIELD(gpg_keyring), .check = check_file_path},
+    {"verify", SCHEMA_CHOICE, FIELD(verify), .choices = verify_choices},
+    {"strict_signatures", SCHEMA_BOOLEAN, FIELD(strict_signatures)},
+    {"workflow_approval", SCHEMA_CHOICE, FIELD(workflow_approval), .choices = approval_choices},
+    {"approve_paths", SCHEMA_STRING_LIST, FIELD(approve_paths), .check = check_pattern},
+
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
-    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
 
     {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
     {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
     {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
-    {"allowed_signers", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
     {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"allowed_gpg_keys", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"verify", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"strict_signatures", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
@@ -259,6 +271,8 @@ struct repo_config *repo_section_new(void)
     section->writable = g_new0(char *, 1);
     section->readable = g_new0(char *, 1);
     section->hidden = g_new0(char *, 1);
+    section->allowed_gpg_keys = g_new0(char *, 1);
+    section->approve_paths = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
     section->poll_interval_min_ms = 15 * 1000;
     section->poll_interval_max_ms = 15 * 60 * 1000;
@@ -338,6 +352,46 @@ static void check_intervals(const struct repo_config *repo, const struct toml_va
                     "poll_interval_min (%s) is more than poll_interval_max (%s)", least, most);
 }
 
+bool repo_config_wants_signatures(const struct repo_config *repo)
+{
+    return repo->allowed_signers || *repo->allowed_gpg_keys;
+}
+
+/* Where a key stands in the section, else where the section begins: it came from [defaults]. */
+static void complain(const struct toml_value *section, const char *key, const char *file,
+                     struct diagnostics *diagnostics, const char *text)
+{
+    const struct toml_value *found = toml_find(section, key);
+    const struct toml_value *place = found ? found : section;
+    diagnostics_add(diagnostics, file, place->key_line, place->key_column, "\"%s\" %s", key, text);
+}
+
+/* What would look like a check and be none is refused. */
+static void check_trust(const struct repo_config *repo, const struct toml_value *section,
+                        const char *file, struct diagnostics *diagnostics)
+{
+    static const char *const meant_for_them[] = {"verify", "strict_signatures"};
+    if (*repo->allowed_gpg_keys && !repo->gpg_keyring) {
+        complain(
+            section, "allowed_gpg_keys", file, diagnostics,
+            "needs \"gpg_keyring\": the file with these public keys, as gpg --export writes it");
+    }
+    if (repo->gpg_keyring && !*repo->allowed_gpg_keys) {
+        complain(section, "gpg_keyring", file, diagnostics,
+                 "needs \"allowed_gpg_keys\": the fingerprints of those keys in it that may sign");
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(meant_for_them); i++) {
+        if (!repo_config_wants_signatures(repo) && toml_find(section, meant_for_them[i])) {
+            complain(section, meant_for_them[i], file, diagnostics,
+                     "does nothing without \"allowed_signers\" or \"allowed_gpg_keys\"");
+        }
+    }
+    if (repo->workflow_approval == APPROVAL_NEVER && toml_find(section, "approve_paths")) {
+        complain(section, "approve_paths", file, diagnostics,
+                 "does nothing without \"workflow_approval\" = \"on_change\"");
+    }
+}
+
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,
                                       struct diagnostics *diagnostics)
@@ -361,6 +415,11 @@ struct repo_config *repo_section_read(const struct toml_value *section,
     expand_home_in_list(repo->writable);
     expand_home_in_list(repo->readable);
     expand_home_in_list(repo->hidden);
+    expand_home_in_place(&repo->allowed_signers);
+    expand_home_in_place(&repo->gpg_keyring);
+    if (diagnostics->items->len + diagnostics->dropped == before) {
+        check_trust(repo, section, file, diagnostics);
+    }
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);
         return NULL;

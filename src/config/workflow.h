@@ -40,5 +40,7 @@ void workflow_free(struct workflow *workflow);
  * component
  * "." or "..", an empty one). Free with g_free(). */
 char *workflow_path_for_branch(const char *branch);
+/* The same for the key of a branch or a tag (base/refkey.h). */
+char *workflow_path_for_ref(const char *key);
 
 #endif

@@ -66,6 +66,12 @@ const char *git_executable(GError **error)
     return found;
 }
 
+char *git_find_program(const char *name)
+{
+    g_autofree char *path = safe_path();
+    return find_program(path, name);
+}
+
 static void pass_through(GPtrArray *environment, const char *const *names)
 {
     for (; *names; names++) {
@@ -115,6 +121,20 @@ static char **environment_end(GPtrArray *environment)
 char **git_environment_plain(void)
 {
     return environment_end(environment_begin());
+}
+
+char **git_environment_replace(char **environment, const char *const *variables)
+{
+    for (; *variables; variables++) {
+        g_auto(GStrv) pair = g_strsplit(*variables, "=", 2);
+        environment = g_environ_setenv(environment, pair[0], pair[1], TRUE);
+    }
+    return environment;
+}
+
+char **git_environment_with(const char *const *variables)
+{
+    return git_environment_replace(git_environment_plain(), variables);
 }
 
 char **git_environment_config(void)

@@ -22,6 +22,10 @@
 /* Absolute path of git, found once in PATH; ERROR_NOT_FOUND says how to install it. */
 const char *git_executable(GError **error);
 
+/* Absolute path of another program that git's work needs, found as git is; NULL when it is not
+ * installed. Free with g_free(). */
+char *git_find_program(const char *name);
+
 struct git_remote {
     const char *url;
     const char *ssh_key_path; /* or NULL */
@@ -45,6 +49,10 @@ struct git_limits {
 /* PATH, HOME, USER, LOGNAME, TMPDIR, SSH_AUTH_SOCK and an English locale: what ssh and its tools
  * need. */
 char **git_environment_plain(void);
+/* The same, with these "K=V" instead of or beside its own. */
+char **git_environment_with(const char *const *variables);
+/* Puts "K=V" into a vector in place of its own; returns it, maybe moved. */
+char **git_environment_replace(char **environment, const char *const *variables);
 
 /* Runs git with these arguments (without argv[0]). A non-zero exit is ERROR_REMOTE with git's own
  * last words and, where known, a hint what to do, or ERROR_NO_SPACE when they tell of a full disk.

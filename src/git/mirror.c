@@ -40,7 +40,14 @@ void mirror_begin(struct mirror *mirror)
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,
                 GError **error)
 {
-    g_auto(GStrv) environment = git_environment_local(NULL);
+    static const char *const none[] = {NULL};
+    return mirror_git_with(mirror, none, arguments, out, error);
+}
+
+bool mirror_git_with(struct mirror *mirror, const char *const *variables,
+                     const char *const *arguments, struct spawn_result *out, GError **error)
+{
+    g_auto(GStrv) environment = git_environment_replace(git_environment_local(NULL), variables);
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror->git_dir, NULL);
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     g_ptr_array_add(all, git_dir);

@@ -82,6 +82,16 @@ char *mirror_read_changed(struct mirror *mirror, const char *from, const char *t
 char *mirror_read_file(struct mirror *mirror, const char *sha, const char *path, size_t limit_bytes,
                        size_t *length, GError **error);
 
+/* All files of the commit's tree, as git ls-tree -r -z tells them: "MODE TYPE ID\tPATH", each ended
+ * by a NUL. ERROR_LIMIT above MIRROR_MAX_TREE_BYTES. Free with g_free(). */
+enum { MIRROR_MAX_TREE_BYTES = 64 * 1024 * 1024 };
+char *mirror_read_tree(struct mirror *mirror, const char *sha, size_t *length, GError **error);
+
+/* How these files (full paths) differ between two commits, for a person, with the prefixes
+ * "approved/" and "new/". Any bytes of the files stand in it. Free with g_free(). */
+char *mirror_read_diff(struct mirror *mirror, const char *from, const char *to,
+                       const char *const *paths, size_t *length, GError **error);
+
 /* Lets go of the commits that no keep_ref of the set `keep` holds, at most MIRROR_REFS_AT_ONCE refs
  * a call; git collects them some weeks later. `stem` is the mirror's path without ".git". Does
  * nothing while anybody uses the mirror. *released counts the refs. */

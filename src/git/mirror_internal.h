@@ -36,6 +36,9 @@ char *mirror_ref_name(const char *text, const char *suffix);
  * git_run(). */
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,
                 GError **error);
+/* The same with more variables ("K=V") in its environment. */
+bool mirror_git_with(struct mirror *mirror, const char *const *variables,
+                     const char *const *arguments, struct spawn_result *out, GError **error);
 
 /* The limits with what is left of the time of the operation that mirror_begin() began. */
 void mirror_begin(struct mirror *mirror);

@@ -34,14 +34,29 @@ static bool check_rewind(struct worker *worker, const char *previous)
     g_autofree char *from = g_strdup(text_short_id(previous));
     const char *to = text_short_id(worker->job->sha);
     const char *noun = refkey_tag(worker->job->branch) ? "tag" : "branch";
-    if (worker->repo->on_rewind == ON_REWIND_BLOCK) {
-        return worker_end(worker, JOB_BLOCKED,
-                          "the %s was rewound from %s to %s and on_rewind = \"block\"; to run it "
-                          "all the same: phantom_ci retry %" G_GINT64_FORMAT,
-                          noun, from, to, worker->job->id);
+    bool is_approved = worker->repo->on_rewind != ON_REWIND_BLOCK;
+    /* Only what a person asked for: the same move, pushed once more, is not what was approved. */
+    if (!is_approved && worker->job->trigger == JOB_TRIGGER_RETRY &&
+        !worker_is_approved(worker, JOB_BLOCK_REWIND, NULL, &is_approved)) {
+        return false;
+    }
+    if (!is_approved) {
+        return worker_block(worker, JOB_BLOCK_REWIND, NULL,
+                            "the %s was rewound from %s to %s and on_rewind = \"block\"; to run it "
+                            "all the same: phantom_ci approve %" G_GINT64_FORMAT,
+                            noun, from, to, worker->job->id);
     }
     worker_note(worker, "the %s was rewound from %s to %s", noun, from, to);
     return true;
+}
+
+/* To ask again for what was refused is not to approve it. */
+static bool check_retried(struct worker *worker)
+{
+    struct job *before = store_job_get(worker->store, worker->job->retry_of, NULL);
+    bool was_refused = !before || before->state == JOB_BLOCKED;
+    job_free(before);
+    return !was_refused || check_rewind(worker, worker->job->previous_sha);
 }
 
 /* A schedule runs whatever tip is known, also one that the push before it was blocked for: so it is
@@ -160,13 +175,17 @@ static bool check_paths(struct worker *worker)
 
 /* ------------------------------------------------------------------------- */
 
-/* A person who asks for a commit gets it. A schedule does not care what changed. A tag is set on
- * purpose: neither its commit's subject nor what changed says anything against it. */
+/* A person who asks for a commit gets it, unless it was refused before. A schedule does not care
+ * what changed. A tag is set on purpose: neither its commit's subject nor what changed says
+ * anything against it. */
 bool phase_rules(struct worker *worker)
 {
     const struct job *job = worker->job;
     if (job->trigger == JOB_TRIGGER_SCHEDULE) {
         return check_scheduled(worker);
+    }
+    if (job->trigger == JOB_TRIGGER_RETRY) {
+        return check_retried(worker);
     }
     return job->trigger != JOB_TRIGGER_PUSH ||
            (check_rewind(worker, job->previous_sha) &&

@@ -17,9 +17,7 @@ enum { FETCH_ATTEMPTS = 8, RETRY_FIRST_MS = 1000, RETRY_CAP_MS = 30000 };
 
 enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
 
-/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop:
- * once more. */
-static bool was_false_alarm(struct worker *worker, const GError *error)
+bool worker_was_false_alarm(struct worker *worker, const GError *error)
 {
     return error_has_code(error, ERROR_CANCELED) && !worker_is_stopped(worker);
 }
@@ -99,7 +97,7 @@ bool phase_fetch(struct worker *worker)
         if (fetch_commit(worker, &error)) {
             break;
         }
-        if (was_false_alarm(worker, error)) {
+        if (worker_was_false_alarm(worker, error)) {
             continue;
         }
         failures++;
@@ -150,9 +148,7 @@ static bool end_as_invalid(struct worker *worker, const struct diagnostics *diag
 
 bool phase_workflow(struct worker *worker)
 {
-    const char *branch = refkey_branch(worker->job->branch);
-    g_autofree char *path =
-        branch ? workflow_path_for_branch(branch) : g_strdup(WORKFLOW_PATH_OF_TAGS);
+    g_autofree char *path = workflow_path_for_ref(worker->job->branch);
     if (!path) {
         return worker_end(worker, JOB_ERROR, "no workflow file can be named after the branch");
     }
@@ -228,7 +224,7 @@ bool phase_checkout(struct worker *worker)
         if (check_out(worker, &error)) {
             return true;
         }
-        if (!was_false_alarm(worker, error)) {
+        if (!worker_was_false_alarm(worker, error)) {
             return worker_end_by_error(worker, "cannot check out", error);
         }
     }

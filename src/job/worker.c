@@ -31,6 +31,19 @@ bool worker_end(struct worker *worker, enum job_state state, const char *format,
     return false;
 }
 
+bool worker_block(struct worker *worker, enum job_block block, const char *pin, const char *format,
+                  ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *reason = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    worker->block = block;
+    g_free(worker->pin);
+    worker->pin = g_strdup(pin);
+    return worker_end(worker, JOB_BLOCKED, "%s", reason);
+}
+
 bool worker_is_stopped(struct worker *worker)
 {
     g_autofree char *reason = NULL;
@@ -167,7 +180,10 @@ static bool write_finish(void *data, GError **error)
     }
     int64_t now_ms = clock_now_ms();
     bool changed = false;
-    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, now_ms,
+    return (worker->state != JOB_BLOCKED ||
+            store_job_set_block(worker->store, worker->job->id, worker->block, worker->pin,
+                                error)) &&
+           store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, now_ms,
                             &changed, error) &&
            (!changed || tell_end(worker->store, worker->repo->notify, worker->job->id,
                                  worker->failed_step, &worker->failed_output, now_ms, error));
@@ -214,13 +230,15 @@ static void release(struct worker *worker)
     g_free(worker->temporary);
     g_free(worker->stop_reason);
     g_free(worker->reason);
+    g_free(worker->pin);
     step_free(worker->failed_step);
     g_free((char *)worker->failed_output.bytes);
 }
 
 /* In this order; the first that gives a verdict is the last. */
 static bool (*const job_phases[])(struct worker *worker) = {
-    phase_fetch, phase_rules, phase_announce, phase_workflow, phase_checkout, phase_steps,
+    phase_fetch,    phase_trust,    phase_approval, phase_rules,
+    phase_announce, phase_workflow, phase_checkout, phase_steps,
 };
 
 static int run_claimed(struct worker *worker)

@@ -251,11 +251,11 @@ static void add_trigger(struct page *page)
     }
 }
 
-static void add_retry(struct page *page)
+static void add_approve(struct page *page)
 {
     if (page->notice->job > 0) {
         g_autofree char *command =
-            g_strdup_printf("phantom_ci retry %" G_GINT64_FORMAT, page->notice->job);
+            g_strdup_printf("phantom_ci approve %" G_GINT64_FORMAT, page->notice->job);
         begin_line(page, "To run it all the same");
         append_code(page, command, COMMAND_UNITS);
     }
@@ -293,7 +293,7 @@ char *wording_details(const struct notice *notice, const struct wording_style *s
     add_line(&page, "Author", notice->author, AUTHOR_UNITS);
     add_trigger(&page);
     if (notice->kind == NOTICE_BLOCKED) {
-        add_retry(&page);
+        add_approve(&page);
     }
     if (page.text->len == 0) {
         add_sentence(&page, "Nothing more is known about it.");

@@ -209,6 +209,7 @@ static bool forget(struct store *store, const char *repo, int64_t now_ms, GError
            store_write(store, error, NULL, "DELETE FROM tag WHERE repo = ?", "s", repo) &&
            store_write(store, error, NULL, "DELETE FROM decision WHERE repo = ?", "s", repo) &&
            store_write(store, error, NULL, "DELETE FROM poll_request WHERE repo = ?", "s", repo) &&
+           store_write(store, error, NULL, "DELETE FROM approval WHERE repo = ?", "s", repo) &&
            store_write(store, error, NULL, "DELETE FROM repo WHERE name = ?", "s", repo) &&
            store_write(
                store, error, NULL,

@@ -4,7 +4,7 @@
 #define JOB_COLUMNS                                                                                \
     "id, repo, branch, sha, previous_sha, subject, author, trigger, state, reason, attempt, "      \
     "retry_of, "                                                                                   \
-    "priority, created, started, finished, stop, stop_reason"
+    "priority, created, started, finished, stop, stop_reason, signer, signing_key, block, pin"
 
 void job_free(struct job *job)
 {
@@ -17,6 +17,9 @@ void job_free(struct job *job)
         g_free(job->author);
         g_free(job->reason);
         g_free(job->stop_reason);
+        g_free(job->signer);
+        g_free(job->signing_key);
+        g_free(job->pin);
         g_free(job);
     }
 }
@@ -50,6 +53,10 @@ static void *read_job(sqlite3_stmt *row)
     job->stop = JOB_STOP_NONE;
     job_stop_from_name(stop ? stop : "", &job->stop);
     job->stop_reason = store_text(row, 17);
+    job->signer = store_text(row, 18);
+    job->signing_key = store_text(row, 19);
+    job->block = job_block_from_name((const char *)sqlite3_column_text(row, 20));
+    job->pin = store_text(row, 21);
     return job;
 }
 
@@ -169,10 +176,20 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error)
         read_job, free_job);
 }
 
+/* Whether the commit of a blocked job has run after all, because a person approved it. */
+static bool ran_later(struct store *store, const struct job *job, bool *answer, GError **error)
+{
+    int64_t run = 0;
+    g_autofree char *sha = NULL;
+    bool good = store_job_last_run(store, job->repo, job->branch, G_MAXINT64, &run, &sha, error);
+    *answer = good && run > job->id && strcmp(sha, job->sha) == 0;
+    return good;
+}
+
 /*
  * What a push job of the branch follows. A commit that was never run because a newer one replaced
- * it, or because a rule refused it, was not handled: the job after it still follows the commit
- * before it.
+ * it, or because a rule refused it and nobody approved it, was not handled: the job after it still
+ * follows the commit before it.
  */
 static bool find_predecessor(struct store *store, const struct job_request *request,
                              char **previous, GError **error)
@@ -186,11 +203,17 @@ static bool find_predecessor(struct store *store, const struct job_request *requ
                   &latest)) {
         return false;
     }
-    bool unhandled = latest && (latest->state == JOB_QUEUED || latest->state == JOB_BLOCKED ||
-                                (latest->state == JOB_SUPERSEDED && latest->started_ms == 0));
+    bool good = true;
+    bool has_run = false;
+    if (latest && latest->state == JOB_BLOCKED) {
+        good = ran_later(store, latest, &has_run, error);
+    }
+    bool unhandled =
+        latest && (latest->state == JOB_QUEUED || (latest->state == JOB_BLOCKED && !has_run) ||
+                   (latest->state == JOB_SUPERSEDED && latest->started_ms == 0));
     *previous = g_strdup(unhandled ? latest->previous_sha : request->previous_sha);
     job_free(latest);
-    return true;
+    return good;
 }
 
 #define SUPERSEDE                                                                                  \
@@ -254,6 +277,28 @@ bool store_job_enqueue(struct store *store, const struct job_request *request, i
     return store_end(store, own, good, error);
 }
 
+/* A job that had no time left to begin has a timeout without steps. */
+#define REALLY_RAN                                                                                 \
+    "(state IN ('success', 'failed') OR (state = 'timeout' AND EXISTS (SELECT 1 FROM step WHERE "  \
+    "step.job = job.id)))"
+
+static void *read_sha(sqlite3_stmt *row)
+{
+    return store_text(row, 0);
+}
+
+GPtrArray *store_job_commits_run(struct store *store, const char *repo, int64_t before_id,
+                                 unsigned limit, GError **error)
+{
+    return store_collect(
+        store, error,
+        store_prepare(store, error,
+                      "SELECT sha FROM job WHERE repo = ? AND id < ? AND " REALLY_RAN
+                      " ORDER BY id DESC LIMIT ?",
+                      "sii", repo, before_id, (int64_t)limit),
+        read_sha, g_free);
+}
+
 static void *read_run(sqlite3_stmt *row)
 {
     struct job *job = g_new0(struct job, 1);
@@ -268,14 +313,13 @@ bool store_job_last_run(struct store *store, const char *repo, const char *branc
     void *found = NULL;
     *job = 0;
     *sha = NULL;
-    /* A job that had no time left to begin has a timeout without steps. */
     bool good = store_first(
         store, error,
-        store_prepare(store, error,
-                      "SELECT id, sha FROM job WHERE repo = ? AND branch = ? AND id < ? AND (state "
-                      "IN ('success', 'failed') OR (state = 'timeout' AND EXISTS (SELECT 1 FROM "
-                      "step WHERE step.job = job.id))) ORDER BY id DESC LIMIT 1",
-                      "ssi", repo, branch, before_id),
+        store_prepare(
+            store, error,
+            "SELECT id, sha FROM job WHERE repo = ? AND branch = ? AND id < ? AND " REALLY_RAN
+            " ORDER BY id DESC LIMIT 1",
+            "ssi", repo, branch, before_id),
         read_run, &found);
     good = good && (found ||
                     store_first(store, error,

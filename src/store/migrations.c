@@ -71,6 +71,20 @@ static const char *const migrations[] = {
     /* No question of the daemon's reads every message, whose state stands behind its body. */
     "CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
     "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');",
+    /* 4: trust. signer, signing_key: who signed the commit; block: which rule refused the job; pin:
+     * the digest of what an approval of its workflow would be for. An approval stays when its jobs
+     * go. */
+    "ALTER TABLE job ADD COLUMN signer TEXT;"
+    "ALTER TABLE job ADD COLUMN signing_key TEXT;"
+    "ALTER TABLE job ADD COLUMN block TEXT;"
+    "ALTER TABLE job ADD COLUMN pin TEXT;"
+    "UPDATE job SET block = 'rewind' WHERE state = 'blocked';"
+    "CREATE TABLE approval(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL,"
+    " branch TEXT NOT NULL, sha TEXT NOT NULL, block TEXT NOT NULL, pin TEXT,"
+    /* Unique: one job for a blocked one, however often it is approved. */
+    " blocked_job INTEGER NOT NULL UNIQUE, job INTEGER NOT NULL, approver TEXT NOT NULL,"
+    " at INTEGER NOT NULL, reason TEXT);"
+    "CREATE INDEX approval_branch ON approval(repo, branch, block, id DESC);",
 };
 
 size_t store_schema_version(void)

@@ -65,7 +65,7 @@ enum job_state {
     JOB_INTERRUPTED, /* its process died */
     JOB_SUPERSEDED,  /* a newer commit replaced it */
     JOB_SKIPPED,     /* the commit has no workflow for the branch */
-    JOB_BLOCKED,     /* a rule refused it; a person may retry it */
+    JOB_BLOCKED,     /* a rule refused it; a person may approve it */
 };
 const char *job_state_name(enum job_state state);
 bool job_state_from_name(const char *name, enum job_state *state);
@@ -82,6 +82,10 @@ enum job_trigger {
 /* "push" "run" "retry" "add" "rerun" "schedule" */
 const char *job_trigger_name(enum job_trigger trigger);
 bool job_trigger_from_name(const char *name, enum job_trigger *trigger);
+
+/* Which rule refused a blocked job. "rewind" "signature" "workflow" */
+enum job_block { JOB_BLOCK_NONE, JOB_BLOCK_REWIND, JOB_BLOCK_SIGNATURE, JOB_BLOCK_WORKFLOW };
+const char *job_block_name(enum job_block block); /* NULL for none */
 
 enum job_stop { JOB_STOP_NONE, JOB_STOP_CANCEL, JOB_STOP_SUPERSEDE, JOB_STOP_KILL };
 
@@ -100,6 +104,9 @@ struct job {
     int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
     enum job_stop stop;                          /* asked of a running job */
     char *stop_reason;
+    char *signer, *signing_key; /* whose verified signature the commit bears, or NULL */
+    enum job_block block;       /* of a blocked job */
+    char *pin;                  /* digest of what would be approved with its workflow, or NULL */
 };
 void job_free(struct job *job);
 
@@ -170,6 +177,44 @@ struct job *store_job_latest_of_tags(struct store *store, const char *repo, GErr
  * g_free(). */
 bool store_job_last_run(struct store *store, const char *repo, const char *branch,
                         int64_t before_id, int64_t *job, char **sha, GError **error);
+
+/* The commits that the repo's jobs before `before_id` have run as store_job_last_run() says, newest
+ * first, at most `limit`; of g_free() strings. */
+GPtrArray *store_job_commits_run(struct store *store, const char *repo, int64_t before_id,
+                                 unsigned limit, GError **error);
+
+/* ------------------------------------------------------------------ trust */
+
+bool store_job_set_signer(struct store *store, int64_t id, const char *signer, const char *key,
+                          GError **error);
+
+/* Why the job is about to end as blocked; `pin` may be NULL. */
+bool store_job_set_block(struct store *store, int64_t id, enum job_block block, const char *pin,
+                         GError **error);
+
+/* What a person has allowed: this commit on this branch, as far as the rule `block` goes. */
+struct approval {
+    char *repo, *branch, *sha;
+    enum job_block block;
+    char *pin;                /* or NULL */
+    int64_t blocked_job, job; /* the one that was refused, and the one that ran in its place */
+    char *approver;
+    int64_t at_ms;
+    char *reason; /* of the refusal */
+};
+void approval_free(struct approval *approval);
+
+/* Queues a job in place of a blocked one and records the approval, in one transaction. A job that
+ * was approved before gives the job queued then, with *is_new false. ERROR_INVALID for a job that
+ * is not blocked. */
+bool store_approve(struct store *store, int64_t blocked_job, const char *approver, int priority,
+                   int64_t now_ms, int64_t *job, bool *is_new, GError **error);
+
+/* The newest approval of the branch for that rule, and if not NULL for that commit and that pin;
+ * NULL without error when there is none. */
+struct approval *store_approval_find(struct store *store, const char *repo, const char *branch,
+                                     enum job_block block, const char *sha, const char *pin,
+                                     GError **error);
 
 /* ----------------------------------------------------------------- steps */
 
@@ -266,8 +311,8 @@ bool store_schedule_put(struct store *store, const char *repo, const char *lines
 bool store_repo_set_paused(struct store *store, const char *repo, bool paused, GError **error);
 bool store_repo_is_paused(struct store *store, const char *repo, bool *paused, GError **error);
 
-/* Removes a repo's branches, tags, selections, schedule, decisions and requests; its jobs stay as
- * history. Queued jobs of it are canceled. */
+/* Removes a repo's branches, tags, selections, schedule, decisions, requests and approvals; its
+ * jobs stay as history. Queued jobs of it are canceled. */
 bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error);
 
 /* ------------------------------------------------------ decisions, requests */

@@ -116,13 +116,13 @@ def test_a_rewind_has_the_verdict_that_is_configured(phantom, repo, policy):
         assert "rewound" in phantom.cli("job", job["id"]).out
         return
     assert job["state"] == "blocked" and job["steps"] == []
-    assert f"phantom_ci retry {job['id']}" in job["reason"]
+    assert f"phantom_ci approve {job['id']}" in job["reason"]
     assert job["previous_sha"] == shas[3]
     # What grows from the refused commit is refused as well: it does not hold what was there before either.
     repo.git("checkout", "-q", "--detach", shas[1])
     later = repo.commit_and_push({"n": "later\n"})
     assert phantom.wait_job(sha=later)["state"] == "blocked"
-    phantom.cli("retry", job["id"], check=0)
+    phantom.cli("approve", job["id"], "--yes", check=0)
     assert phantom.wait_job(trigger="retry")["state"] == "success"
 
 

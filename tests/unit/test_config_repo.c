@@ -288,7 +288,6 @@ static void test_unavailable(void)
         {"memory_max = '2G'", "1", "\"memory_max\"" LATER},
         {"pids_max = 512", "1", "\"pids_max\"" LATER},
         {"pids_max = 0", "12", "\"pids_max\" must be from 1 to 2147483647, found 0\n"},
-        {"allowed_signers = '/x'", "1", "\"allowed_signers\"" LATER},
         {"writable = 'www'", "12",
          "\"writable\": write an absolute path, or one that begins with ~/\n"},
         {"network = 'no'", "11", "\"network\" must be true or false, found a string\n"},
@@ -304,20 +303,57 @@ static void test_unavailable(void)
         {"notify = 'al'", "10",
          "\"notify\" must be one of \"all\", \"failures\", \"changes\", \"none\", found \"al\", "
          "did you mean \"all\"?\n"},
-        {"workflow_approval = 'on_change'", "1",
-         "\"workflow_approval = on_change\" is not available in this version of phantom_ci; write "
-         "\"never\" or "
-         "remove the line\n"},
         {"cpu_max = 2", "1", "\"cpu_max\"" LATER},
         {"disk_max = '1G'", "1", "\"disk_max\"" LATER},
         {"idle_timeout = '5m'", "1", "\"idle_timeout\"" LATER},
         {"secret_command = 'x'", "1", "\"secret_command\"" LATER},
-        {"allowed_gpg_keys = []", "1", "\"allowed_gpg_keys\"" LATER},
-        {"verify = 'all'", "1", "\"verify\"" LATER},
-        {"strict_signatures = true", "1", "\"strict_signatures\"" LATER},
-        {"approve_paths = []", "1", "\"approve_paths\"" LATER},
         {"steps = []", "1", "\"steps\"" LATER},
         {"workflow_file = 'x'", "1", "\"workflow_file\"" LATER},
+    };
+    assert_lines(lines, G_N_ELEMENTS(lines));
+}
+
+#define FINGERPRINT "0123456789abcdef0123456789ABCDEF01234567"
+
+/* What looks like a check of signatures is one. */
+static void test_signatures(void)
+{
+    static const struct line lines[] = {
+        {"allowed_signers = '/x'", "", ""},
+        {"allowed_signers = 'x'", "19",
+         "\"allowed_signers\": write an absolute path, or one that begins with ~/\n"},
+        {"allowed_signers = ''", "19",
+         "\"allowed_signers\": write an absolute path, or one that begins with ~/\n"},
+        {"allowed_gpg_keys = ['" FINGERPRINT "']", "1",
+         "\"allowed_gpg_keys\" needs \"gpg_keyring\": the file with these public keys, as gpg "
+         "--export writes it\n"},
+        {"gpg_keyring = '/k'", "1",
+         "\"gpg_keyring\" needs \"allowed_gpg_keys\": the fingerprints of those keys in it that "
+         "may sign\n"},
+        {"gpg_keyring = '/k'\nallowed_gpg_keys = '" FINGERPRINT "'", "", ""},
+        {"gpg_keyring = '/k'\nallowed_gpg_keys = []", "1",
+         "\"gpg_keyring\" needs \"allowed_gpg_keys\": the fingerprints of those keys in it that "
+         "may sign\n"},
+        {"allowed_gpg_keys = ['01234567']", "21",
+         "\"allowed_gpg_keys\": write the whole fingerprint, 40 hexadecimal digits without blanks, "
+         "as gpg --list-keys shows it\n"},
+        {"allowed_gpg_keys = ['" FINGERPRINT "0']", "21",
+         "\"allowed_gpg_keys\": write the whole fingerprint, 40 hexadecimal digits without blanks, "
+         "as gpg --list-keys shows it\n"},
+        {"verify = 'range'", "1",
+         "\"verify\" does nothing without \"allowed_signers\" or \"allowed_gpg_keys\"\n"},
+        {"strict_signatures = true", "1",
+         "\"strict_signatures\" does nothing without \"allowed_signers\" or "
+         "\"allowed_gpg_keys\"\n"},
+        {"verify = 'all'", "10", "\"verify\" must be one of \"tip\", \"range\", found \"all\"\n"},
+        {"workflow_approval = 'on_change'", "", ""},
+        {"workflow_approval = 'on_changes'", "21",
+         "\"workflow_approval\" must be one of \"never\", \"on_change\", found \"on_changes\", did "
+         "you mean \"on_change\"?\n"},
+        {"approve_paths = 'Makefile'", "1",
+         "\"approve_paths\" does nothing without \"workflow_approval\" = \"on_change\"\n"},
+        {"workflow_approval = 'on_change'\napprove_paths = ['Makefile', 'scripts/**']", "", ""},
+        {"verify = 'range'\nstrict_signatures = true\nallowed_signers = '~/x'", "", ""},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
 }
@@ -599,6 +635,7 @@ int main(int argc, char **argv)
     g_test_add_func("/config_repo/value__wrong_type__names_found_and_expected", test_wrong_types);
     g_test_add_func("/config_repo/value__out_of_range__names_found_and_accepted",
                     test_wrong_values);
+    g_test_add_func("/config_repo/signatures__half_configured__are_refused", test_signatures);
     g_test_add_func("/config_repo/key__of_later_version__is_refused_as_such", test_unavailable);
     g_test_add_func("/config_repo/key__one_edit_off__is_suggested_with_position",
                     test_did_you_mean);

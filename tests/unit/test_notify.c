@@ -117,7 +117,7 @@ static void every_kind__discord__has_its_title_colour_and_details(void)
         {NOTICE_FINISHED, "success", NULL, "a_b", 0, 1, "tool main: success after 65 s", GREEN,
          "**Started by:** a\\_b"},
         {NOTICE_BLOCKED, "blocked", "main was rewound", "push", 0, 1, "tool main: blocked", RED,
-         "**To run it all the same:** `phantom_ci retry 42`"},
+         "**To run it all the same:** `phantom_ci approve 42`"},
         {NOTICE_INTERRUPTED, "interrupted", "its process died", "push", 0, 1,
          "tool main: interrupted after 65 s", RED, "**Reason:** its process died"},
         {NOTICE_BRANCH_MISSING, NULL, "deleted", "push", 0, 1, "tool main: the branch is missing",

@@ -312,6 +312,22 @@ static void migrate__branch_named_like_a_tag__stays_a_branch(void)
     fixture_close(&fixture);
 }
 
+/* Until then only on_rewind blocked. */
+static void migrate__blocked_job__can_be_approved(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    make_released_database(fixture.path, 3);
+    fixture.store = open_store(fixture.path);
+    struct job *job = get_job(fixture.store, 10);
+    g_assert_cmpint(job->block, ==, JOB_BLOCK_REWIND);
+    job_free(job);
+    job = get_job(fixture.store, 9);
+    g_assert_cmpint(job->block, ==, JOB_BLOCK_NONE);
+    job_free(job);
+    fixture_close(&fixture);
+}
+
 /* The present steps, which a database of this version has behind it, and one more. */
 static const char **with_next_step(const char *next)
 {
@@ -474,6 +490,7 @@ int main(int argc, char **argv)
     ADD(release_memory__between_questions__changes_no_answer);
     ADD(migrate__each_released_version__keeps_its_rows);
     ADD(migrate__branch_named_like_a_tag__stays_a_branch);
+    ADD(migrate__blocked_job__can_be_approved);
     ADD(migrate__present_version__keeps_rows_and_runs_the_next_step_once);
     ADD(migrate__step_fails__leaves_the_old_version_whole);
     ADD(transaction__rolled_back__leaves_nothing);
