@@ -12,7 +12,12 @@ INSERT INTO "job" VALUES(9,'app','refs/heads/refs/tags/v1','cccccccccccccccccccc
 CREATE TABLE note(id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE, at INTEGER NOT NULL, log_offset INTEGER NOT NULL, text TEXT NOT NULL);
 INSERT INTO "note" VALUES(1,7,2500,3,'a note');
 CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL, repo TEXT NOT NULL, branch TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, next INTEGER NOT NULL, finished INTEGER NOT NULL DEFAULT 0, status INTEGER NOT NULL DEFAULT 0, answer TEXT);
-INSERT INTO "outbox" VALUES(1,9,'app','refs/heads/refs/tags/v1','finished','{}','custom','delivered',1,4200,0,4300,200,NULL);
+INSERT INTO "outbox" VALUES(3,7,'app','main','finished','{}','slack','waiting',1,3000,9000,0,500,'HTTP 500');
+INSERT INTO "outbox" VALUES(4,7,'app','main','finished','{}','custom','sending',1,3000,3000,0,0,NULL);
+INSERT INTO "outbox" VALUES(5,7,'app','main','finished','{}','discord','given up',1,3000,3000,4000,404,'HTTP 404');
+INSERT INTO "outbox" VALUES(6,7,'app','main','started','{}','discord','delivered',1,2000,2000,2500,204,'HTTP 204');
+INSERT INTO "outbox" VALUES(7,8,'app','main','started','{}','','new',0,4000,4000,0,0,NULL);
+INSERT INTO "outbox" VALUES(8,9,'app','refs/heads/refs/tags/v1','finished','{}','custom','delivered',1,4200,0,4300,200,NULL);
 CREATE TABLE poll_request(repo TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE repo(name TEXT PRIMARY KEY, selection TEXT, paused INTEGER NOT NULL DEFAULT 0, tag_selection TEXT, schedule TEXT, scheduled INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 INSERT INTO "repo" VALUES('app','selection',1,NULL,NULL,0);
