@@ -23,7 +23,8 @@ const struct command commands[] = {
     {"repo", "[FILTER]", "list repositories, their branches, last jobs and looks", NULL,
      command_repo},
     {"jobs", "[FILTER] [--state S] [--limit N]", "list jobs, newest first",
-     "FILTER is a part of a repository's or branch's name, the beginning of a SHA, or a state.",
+     "FILTER is a part of a repository's, branch's or tag's name, the beginning of a SHA, or a "
+     "state.",
      command_jobs},
     {"job", "ID", "show one job with its steps", NULL, command_job},
     {"logs",

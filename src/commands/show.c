@@ -117,15 +117,18 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
 
 int64_t show_next_schedule_ms(struct store *store, const struct repo_config *repo)
 {
-    int64_t done_ms = clock_now_ms();
-    g_autofree char *lines = timetable_lines(repo);
-    g_autoptr(GPtrArray) stored = store && *lines ? store_schedules(store, NULL) : NULL;
-    for (unsigned i = 0; stored && i < stored->len; i++) {
-        const struct repo_schedule *schedule = g_ptr_array_index(stored, i);
-        bool is_it = strcmp(schedule->repo, repo->name) == 0;
-        done_ms = is_it && strcmp(schedule->lines, lines) == 0 ? schedule->done_ms : done_ms;
+    if (!repo->schedule[0]) {
+        return INT64_MAX;
     }
-    return timetable_next_ms(repo, done_ms);
+    struct repo_schedule *stored = NULL;
+    g_autofree char *lines = timetable_lines(repo);
+    if (store) {
+        store_schedule_get(store, repo->name, &stored, NULL);
+    }
+    bool is_known = stored && strcmp(stored->lines, lines) == 0;
+    int64_t next_ms = timetable_next_ms(repo, is_known ? stored->done_ms : clock_now_ms());
+    repo_schedule_free(stored);
+    return next_ms;
 }
 
 int show_json_print(json_t *root)

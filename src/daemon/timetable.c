@@ -167,21 +167,9 @@ int64_t timetable_next_due_ms(const struct timetable *timetable)
 
 /* ---------------------------------------------------------- configuration */
 
-static const struct repo_schedule *find_stored(const GPtrArray *stored, const char *repo)
-{
-    for (unsigned i = 0; i < stored->len; i++) {
-        const struct repo_schedule *schedule = g_ptr_array_index(stored, i);
-        if (strcmp(schedule->repo, repo) == 0) {
-            return schedule;
-        }
-    }
-    return NULL;
-}
-
 static void add_entry(struct timetable *timetable, const struct repo_config *repo,
-                      const GPtrArray *stored, int64_t now_ms)
+                      const struct repo_schedule *known, int64_t now_ms)
 {
-    const struct repo_schedule *known = find_stored(stored, repo->name);
     struct entry *entry = g_new0(struct entry, 1);
     entry->repo = repo;
     entry->lines = timetable_lines(repo);
@@ -191,34 +179,33 @@ static void add_entry(struct timetable *timetable, const struct repo_config *rep
     g_ptr_array_add(timetable->entries, entry);
 }
 
-static void list_forgotten(struct timetable *timetable, const struct config *config,
-                           const GPtrArray *stored)
-{
-    for (unsigned i = 0; i < stored->len; i++) {
-        const struct repo_schedule *schedule = g_ptr_array_index(stored, i);
-        const struct repo_config *repo = config_find_repo(config, schedule->repo);
-        if (!repo || !repo->schedule[0]) {
-            g_ptr_array_add(timetable->forgotten, g_strdup(schedule->repo));
-        }
-    }
-}
-
-/* What the store knows of the schedules that the configuration has. */
+/* What the store knows of the schedules that the configuration has, and of others. */
 static bool take_config(struct timetable *timetable, GError **error)
 {
     const struct config *config = timetable->config;
     g_autoptr(GPtrArray) stored = store_schedules(timetable->store, error);
+    g_autoptr(GHashTable) others = g_hash_table_new(g_str_hash, g_str_equal);
     if (!stored) {
         return false;
+    }
+    for (unsigned i = 0; i < stored->len; i++) {
+        struct repo_schedule *schedule = g_ptr_array_index(stored, i);
+        g_hash_table_insert(others, schedule->repo, schedule);
     }
     int64_t now_ms = clock_now_ms();
     for (unsigned i = 0; i < config->repos->len; i++) {
         const struct repo_config *repo = g_ptr_array_index(config->repos, i);
         if (repo->schedule[0]) {
-            add_entry(timetable, repo, stored, now_ms);
+            add_entry(timetable, repo, g_hash_table_lookup(others, repo->name), now_ms);
+            g_hash_table_remove(others, repo->name);
         }
     }
-    list_forgotten(timetable, config, stored);
+    GHashTableIter iterator;
+    void *name = NULL;
+    g_hash_table_iter_init(&iterator, others);
+    while (g_hash_table_iter_next(&iterator, &name, NULL)) {
+        g_ptr_array_add(timetable->forgotten, g_strdup(name));
+    }
     timetable->config = NULL;
     return true;
 }

@@ -78,15 +78,21 @@ static bool describe_commit(struct worker *worker, GError **error)
 }
 
 /* For `git describe` in a step, and for what an annotated tag says. */
-static bool fetch_tag(struct worker *worker, GError **error)
+static bool fetch_tag(struct worker *worker)
 {
-    g_autofree char *why = NULL;
-    bool good = !refkey_tag(worker->job->branch) ||
-                mirror_fetch_tag(worker->mirror, worker->job->sha, worker->ref, &why, error);
-    if (why) {
-        worker_note(worker, "the tag could not be fetched, git sees a plain one: %s", why);
+    for (;;) {
+        g_autofree char *why = NULL;
+        g_autoptr(GError) error = NULL;
+        if (mirror_fetch_tag(worker->mirror, worker->job->sha, worker->ref, &why, &error)) {
+            if (why) {
+                worker_note(worker, "the tag could not be fetched, git sees a plain one: %s", why);
+            }
+            return true;
+        }
+        if (!was_false_alarm(worker, error)) {
+            return worker_end_by_error(worker, "cannot take the tag", error);
+        }
     }
-    return good;
 }
 
 bool phase_fetch(struct worker *worker)
@@ -115,7 +121,7 @@ bool phase_fetch(struct worker *worker)
     if (!describe_commit(worker, &error)) {
         return worker_end_by_error(worker, "cannot read the commit", error);
     }
-    return fetch_tag(worker, &error) || worker_end_by_error(worker, "cannot take the tag", error);
+    return !refkey_tag(worker->job->branch) || fetch_tag(worker);
 }
 
 static bool write_announcement(void *data, GError **error)

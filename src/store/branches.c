@@ -173,6 +173,20 @@ GPtrArray *store_schedules(struct store *store, GError **error)
                          read_schedule, free_schedule);
 }
 
+bool store_schedule_get(struct store *store, const char *repo, struct repo_schedule **schedule,
+                        GError **error)
+{
+    void *row = NULL;
+    bool good = store_first(store, error,
+                            store_prepare(store, error,
+                                          "SELECT name, schedule, scheduled FROM repo WHERE name = "
+                                          "? AND schedule IS NOT NULL",
+                                          "s", repo),
+                            read_schedule, &row);
+    *schedule = row;
+    return good;
+}
+
 bool store_schedule_put(struct store *store, const char *repo, const char *lines, int64_t done_ms,
                         GError **error)
 {

@@ -304,6 +304,9 @@ struct repo_schedule {
 };
 void repo_schedule_free(struct repo_schedule *schedule);
 GPtrArray *store_schedules(struct store *store, GError **error);
+/* *schedule is NULL when the repo has none. */
+bool store_schedule_get(struct store *store, const char *repo, struct repo_schedule **schedule,
+                        GError **error);
 /* `lines` NULL: the repo has none any more. */
 bool store_schedule_put(struct store *store, const char *repo, const char *lines, int64_t done_ms,
                         GError **error);

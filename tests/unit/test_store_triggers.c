@@ -205,6 +205,13 @@ static void schedules__put__are_listed_until_they_are_none(void)
     g_assert_cmpstr(second->repo, ==, "b");
     g_assert_cmpstr(second->lines, ==, "0 4 * * *");
     g_assert_cmpint(second->done_ms, ==, 7);
+    struct repo_schedule *one = NULL;
+    g_assert_true(store_schedule_get(store, "a", &one, NULL));
+    g_assert_cmpstr(one->lines, ==, "@daily");
+    g_assert_cmpint(one->done_ms, ==, 6);
+    repo_schedule_free(one);
+    g_assert_true(store_schedule_get(store, "idle", &one, NULL));
+    g_assert_null(one);
     g_assert_true(store_schedule_put(store, "b", NULL, 8, NULL));
     g_assert_true(store_repo_forget(store, "a", 1, NULL));
     g_autoptr(GPtrArray) none = store_schedules(store, NULL);
