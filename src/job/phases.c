@@ -89,7 +89,7 @@ static bool fetch_tag(struct worker *worker)
             }
             return true;
         }
-        if (!was_false_alarm(worker, error)) {
+        if (!worker_was_false_alarm(worker, error)) {
             return worker_end_by_error(worker, "cannot take the tag", error);
         }
     }
