@@ -98,15 +98,25 @@ static void files_changed(struct tracked *tracked, void *data)
 
 /* --------------------------------------------------------------------------------- helpers */
 
+/* What a helper says without the address in front of it, or the part of it that it names. */
+static const char *words_of(const struct net_looked *looked, const char *url)
+{
+    size_t named = strcspn(looked->error, " ");
+    named -= named > 0 && looked->error[named - 1] == ':' ? 1 : 0;
+    bool is_address = named > 0 && strncmp(looked->error, url, named) == 0;
+    const char *words = looked->error + (is_address ? named : 0);
+    return words + strspn(words, ": ");
+}
+
 static GError *failure_of(const struct tracked *tracked, const struct net_looked *looked)
 {
     g_autofree char *url = url_for_display(tracked->remote->url);
-    enum error_code code = looked->outcome == NET_LOOK_TIMEOUT ? ERROR_LIMIT : ERROR_REMOTE;
-    /* "https://host answered ..." is told of the whole address. */
-    size_t origin = strcspn(looked->error, " ");
-    bool names_host = origin > 0 && strncmp(looked->error, url, origin) == 0;
-    return g_error_new(GIT_ERROR, (int)code, "%s%s%s", url, names_host ? "" : ": ",
-                       looked->error + (names_host ? origin : 0));
+    const char *words = words_of(looked, url);
+    if (looked->outcome == NET_LOOK_TIMEOUT) {
+        return g_error_new(GIT_ERROR, ERROR_LIMIT, "%s did not answer within the time limit: %s",
+                           url, words);
+    }
+    return g_error_new(GIT_ERROR, ERROR_REMOTE, "%s: %s", url, words);
 }
 
 static void helper_failed(struct roads *roads, struct tracked *tracked,
