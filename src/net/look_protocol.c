@@ -15,12 +15,19 @@ static const char *const road_names[] = {
 };
 
 static const char *const outcome_names[] = {
-    [NET_LOOK_SAME] = "same",       [NET_LOOK_REFS] = "refs",
-    [NET_LOOK_USE_GIT] = "use-git", [NET_LOOK_LOGIN] = "login",
-    [NET_LOOK_ABSENT] = "absent",   [NET_LOOK_MOVED] = "moved",
-    [NET_LOOK_BUSY] = "busy",       [NET_LOOK_UNREACHABLE] = "unreachable",
-    [NET_LOOK_TIMEOUT] = "timeout", [NET_LOOK_UNTRUSTED] = "untrusted",
-    [NET_LOOK_FAILED] = "failed",   [NET_LOOK_NONSENSE] = "nonsense",
+    [NET_LOOK_SAME] = "same",
+    [NET_LOOK_REFS] = "refs",
+    [NET_LOOK_USE_GIT] = "use-git",
+    [NET_LOOK_LOGIN] = "login",
+    [NET_LOOK_LOGIN_REFUSED] = "login-refused",
+    [NET_LOOK_ABSENT] = "absent",
+    [NET_LOOK_MOVED] = "moved",
+    [NET_LOOK_BUSY] = "busy",
+    [NET_LOOK_UNREACHABLE] = "unreachable",
+    [NET_LOOK_TIMEOUT] = "timeout",
+    [NET_LOOK_UNTRUSTED] = "untrusted",
+    [NET_LOOK_FAILED] = "failed",
+    [NET_LOOK_NONSENSE] = "nonsense",
     [NET_LOOK_REFUSED] = "refused",
 };
 

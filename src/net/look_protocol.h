@@ -10,7 +10,13 @@
  *
  * User names and passwords never pass through the supervisor: phantom_ci-credential writes them
  * (NET_LOGIN, one write of at most PIPE_BUF bytes) into a pipe that only phantom_ci-net reads, as
- * its descriptor NET_LOGIN_FD.
+ * its descriptor NET_LOGIN_FD. The supervisor keeps the other end open for as long as the helper
+ * runs: its end means that there will be no logins any more.
+ *   - NET_LOOK_LOGIN: `git credential fill` for the look's URL (or for `location`, where a redirect
+ *     led to), NET_LOGIN, and the look again. What is in the pipe before a look is sent counts for
+ *     that look. Without credentials `git ls-remote` is to be tried: it knows of .netrc.
+ *   - A good look: the login, if there was one, may be approved.
+ *   - NET_LOOK_LOGIN_REFUSED: `git credential reject`, then as above.
  */
 #ifndef PHANTOM_CI_NET_LOOK_PROTOCOL_H
 #define PHANTOM_CI_NET_LOOK_PROTOCOL_H
@@ -74,15 +80,17 @@ void net_refs_encode_table(GByteArray *out, const char *id, GHashTable *refs);
 char *net_refs_parse(const struct net_message *message, GHashTable *refs, GError **error);
 
 enum net_look_outcome {
-    NET_LOOK_SAME,        /* "same" */
-    NET_LOOK_REFS,        /* "refs" */
-    NET_LOOK_USE_GIT,     /* "use-git": what the remote needs is not spoken here (road is "git") */
-    NET_LOOK_LOGIN,       /* "login": the server wants a user name and password, or refused them */
-    NET_LOOK_ABSENT,      /* "absent": no such repository (or none that is shown) */
-    NET_LOOK_MOVED,       /* "moved": redirected to where it was not followed (location) */
-    NET_LOOK_BUSY,        /* "busy": 429, or 503 with Retry-After */
-    NET_LOOK_UNREACHABLE, /* "unreachable" */
-    NET_LOOK_TIMEOUT,     /* "timeout" */
+    NET_LOOK_SAME,    /* "same" */
+    NET_LOOK_REFS,    /* "refs" */
+    NET_LOOK_USE_GIT, /* "use-git": what the remote needs is not spoken here (road is "git") */
+    NET_LOOK_LOGIN,   /* "login": the server wants a user name and password */
+    NET_LOOK_LOGIN_REFUSED, /* "login-refused": it refused those that a NET_LOGIN brought; they are
+                               forgotten here */
+    NET_LOOK_ABSENT,        /* "absent": no such repository (or none that is shown) */
+    NET_LOOK_MOVED,         /* "moved": redirected to where it was not followed (location) */
+    NET_LOOK_BUSY,          /* "busy": 429, or 503 with Retry-After */
+    NET_LOOK_UNREACHABLE,   /* "unreachable" */
+    NET_LOOK_TIMEOUT,       /* "timeout" */
     NET_LOOK_UNTRUSTED, /* "untrusted": no trusted TLS connection, an unknown or changed host key */
     NET_LOOK_FAILED,    /* "failed": the server's other refusals (ERR packets, 5xx, 403) */
     NET_LOOK_NONSENSE,  /* "nonsense": what came is no answer, or above a limit */
