@@ -117,18 +117,42 @@ def receiver(make_receiver):
 
 
 @pytest.fixture
-def start_net(place):
-    """Starts phantom_ci-net; at the end each must come to a clean end."""
-    from env.net import Net
+def look_server(place, repo):
+    from env.lookserver import LookServer
+    server = LookServer(place, place / "remotes")
+    yield server
+    server.stop()
+
+
+def net_starter(place, kind):
     started = []
 
     def make(*args, **options):
-        started.append(Net(place, *args, **options))
+        started.append(kind(place, *args, **options))
         return started[-1]
     yield make
     for net in started:
         if net.process.poll() is None:
             assert net.stop() == 0, net.errors
+
+
+@pytest.fixture
+def start_net(place):
+    """Starts phantom_ci-net; at the end each must come to a clean end."""
+    from env.net import Net
+    yield from net_starter(place, Net)
+
+
+@pytest.fixture
+def start_looks(place):
+    """The same for phantom_ci-net --looks."""
+    from env.looks import Looks
+    yield from net_starter(place, Looks)
+
+
+@pytest.fixture
+def looks(start_looks):
+    return start_looks()
 
 
 @pytest.fixture
