@@ -269,6 +269,12 @@ static bool is_misunderstanding(long status)
            (status >= 400 && status <= 499 && status != 401 && status != 407 && status != 429);
 }
 
+static enum look_next fail_proxy_login(struct look *look)
+{
+    return fail(look, NET_LOOK_USE_GIT, NULL,
+                "is behind a proxy that wants another login than that of its address");
+}
+
 static enum look_next judge_busy(struct look *look)
 {
     look->looked.retry_after_ms = look->head.waits.retry_after_ms;
@@ -282,7 +288,7 @@ static enum look_next judge_status(struct look *look)
     case 401:
         return judge_login(look);
     case 407:
-        return fail(look, NET_LOOK_USE_GIT, NULL, "is behind a proxy that wants another login");
+        return fail_proxy_login(look);
     case 429:
         return judge_busy(look);
     case 403:
@@ -384,6 +390,13 @@ void look_time_out(struct look *look, int64_t now_ms)
     }
 }
 
+static bool was_refused_by_proxy(const struct look *look)
+{
+    long tunnel = 0;
+    return curl_easy_getinfo(look->handle, CURLINFO_HTTP_CONNECTCODE, &tunnel) == CURLE_OK &&
+           tunnel == 407;
+}
+
 enum look_next look_judge(struct look *look, CURLcode code)
 {
     if (look->head_is_too_long) {
@@ -395,6 +408,9 @@ enum look_next look_judge(struct look *look, CURLcode code)
     }
     if (code == CURLE_OK || look->stopped) {
         return look->status == 200 ? judge_answer(look) : judge_status(look);
+    }
+    if (was_refused_by_proxy(look)) {
+        return fail_proxy_login(look);
     }
     if (died_under_us(look, code)) {
         look->renewals++;

@@ -12,9 +12,19 @@
 
 enum { EVENTS_MAX = 64 };
 
+/* What epoll was told of a descriptor, whose number is the index. */
+struct entry {
+    short told;      /* 0 = nothing */
+    short wanted;    /* of a socket */
+    bool is_known;   /* sockets_closed() will be said */
+    bool is_callers; /* one of the caller's `fds` */
+};
+
 struct sockets {
-    int epoll_fd;    /* -1: there is none, and `watched` is polled */
-    GArray *watched; /* of struct pollfd: the caller's are put behind them */
+    int epoll_fd; /* -1: there is none, and `watched` is polled */
+    GArray *entries;
+    int callers[SOCKETS_FDS_MAX]; /* that epoll knows; -1 = none */
+    GArray *watched;              /* of struct pollfd */
 };
 
 struct sockets *sockets_new(void)
@@ -24,7 +34,11 @@ struct sockets *sockets_new(void)
 #ifdef __linux__
     sockets->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 #endif
+    sockets->entries = g_array_new(FALSE, TRUE, sizeof(struct entry));
     sockets->watched = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
+    for (unsigned i = 0; i < SOCKETS_FDS_MAX; i++) {
+        sockets->callers[i] = -1;
+    }
     return sockets;
 }
 
@@ -32,61 +46,131 @@ void sockets_free(struct sockets *sockets)
 {
     if (sockets) {
         fd_close(&sockets->epoll_fd);
+        g_array_unref(sockets->entries);
         g_array_unref(sockets->watched);
         g_free(sockets);
     }
 }
 
-/* ---------------------------------------------------------------------------------------- epoll */
+/* --------------------------------------------------------------------------------------- epoll */
 
 #ifdef __linux__
-static void watch_with_epoll(const struct sockets *sockets, int fd, short events)
+static struct entry *entry_of(struct sockets *sockets, int fd)
 {
+    if ((guint)fd >= sockets->entries->len) {
+        g_array_set_size(sockets->entries, (guint)fd + 1);
+    }
+    return &g_array_index(sockets->entries, struct entry, fd);
+}
+
+/* False: epoll can't wait for a descriptor of that kind (a regular file, /dev/null), for which
+ * poll(2) says that it is always ready. */
+static bool tell(struct sockets *sockets, int fd, short events)
+{
+    struct entry *entry = entry_of(sockets, fd);
     struct epoll_event event = {.data.fd = fd};
     event.events = (events & POLLIN ? EPOLLIN : 0u) | (events & POLLOUT ? EPOLLOUT : 0u);
-    if (events == 0) {
+    entry->told = events;
+    /* Asked in this order, it does not matter what was known of the number. */
+    return epoll_ctl(sockets->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0 ||
+           epoll_ctl(sockets->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static void untell(struct sockets *sockets, int fd)
+{
+    struct epoll_event event = {.data.fd = fd};
+    struct entry *entry = entry_of(sockets, fd);
+    if (entry->told != 0 || entry->is_callers) {
         epoll_ctl(sockets->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-    } else if (epoll_ctl(sockets->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST) {
-        epoll_ctl(sockets->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+    }
+    entry->told = 0;
+    entry->is_callers = false;
+}
+
+static void watch_with_epoll(struct sockets *sockets, int fd, short events)
+{
+    struct entry *entry = entry_of(sockets, fd);
+    entry->wanted = events;
+    if (events == 0 && !entry->is_known) {
+        untell(sockets, fd);
+    } else if (events != 0 && events != entry->told) {
+        tell(sockets, fd, events);
     }
 }
 
-static bool take_epoll_events(struct sockets *sockets, sockets_ready *ready, void *data,
-                              GError **error)
+static bool is_among(const struct pollfd *fds, unsigned count, int fd)
 {
-    struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(sockets->epoll_fd, events, EVENTS_MAX, 0);
-    if (count < 0 && errno != EINTR) {
-        return error_set_errno(error, NET_ERROR, errno, "cannot wait for sockets");
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i].fd == fd) {
+            return true;
+        }
     }
-    for (int i = 0; i < count; i++) {
-        short what = (short)((events[i].events & EPOLLIN ? POLLIN : 0) |
-                             (events[i].events & EPOLLOUT ? POLLOUT : 0) |
-                             (events[i].events & EPOLLERR ? POLLERR : 0) |
-                             (events[i].events & EPOLLHUP ? POLLHUP : 0));
-        ready(events[i].data.fd, what, data);
+    return false;
+}
+
+/* Makes epoll know the caller's descriptors as they are wanted now; mostly as they were. True when
+ * one of those that it can't know is ready. */
+static bool tell_callers(struct sockets *sockets, struct pollfd *fds, unsigned count)
+{
+    bool is_ready = false;
+    for (unsigned i = 0; i < SOCKETS_FDS_MAX; i++) {
+        int old = sockets->callers[i];
+        if (old >= 0 && !is_among(fds, count, old)) {
+            untell(sockets, old);
+        }
+        sockets->callers[i] = i < count ? fds[i].fd : -1;
     }
-    return true;
+    for (unsigned i = 0; i < count; i++) {
+        fds[i].revents = 0;
+        if (fds[i].fd < 0) {
+            continue;
+        }
+        struct entry *entry = entry_of(sockets, fds[i].fd);
+        bool is_new = !entry->is_callers;
+        entry->is_callers = true;
+        if ((is_new || entry->told != fds[i].events) && !tell(sockets, fds[i].fd, fds[i].events)) {
+            entry->is_callers = false;
+            fds[i].revents = fds[i].events;
+            is_ready = is_ready || fds[i].events != 0;
+        }
+    }
+    return is_ready;
+}
+
+static short poll_events(uint32_t events)
+{
+    return (short)((events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0) |
+                   (events & EPOLLERR ? POLLERR : 0) | (events & EPOLLHUP ? POLLHUP : 0));
 }
 
 static bool wait_with_epoll(struct sockets *sockets, struct pollfd *fds, unsigned count,
                             int timeout_ms, sockets_ready *ready, void *data, GError **error)
 {
-    struct pollfd all[SOCKETS_FDS_MAX + 1];
-    memcpy(all, fds, count * sizeof(*fds));
-    all[count] = (struct pollfd){.fd = sockets->epoll_fd, .events = POLLIN};
-    int result = poll(all, count + 1, timeout_ms);
-    if (result < 0 && errno != EINTR) {
+    struct epoll_event events[EVENTS_MAX];
+    bool is_ready = tell_callers(sockets, fds, count);
+    int found = epoll_wait(sockets->epoll_fd, events, EVENTS_MAX, is_ready ? 0 : timeout_ms);
+    if (found < 0 && errno != EINTR) {
         return error_set_errno(error, NET_ERROR, errno, "cannot wait");
     }
-    for (unsigned i = 0; i < count; i++) {
-        fds[i].revents = result > 0 ? all[i].revents : 0;
+    for (int i = 0; i < found; i++) {
+        int fd = events[i].data.fd;
+        const struct entry *entry = entry_of(sockets, fd);
+        short what = poll_events(events[i].events);
+        if (entry->is_callers) {
+            for (unsigned k = 0; k < count; k++) {
+                fds[k].revents = fds[k].fd == fd ? what : fds[k].revents;
+            }
+        } else if (entry->wanted != 0) {
+            ready(fd, what, data);
+        } else {
+            untell(sockets, fd);
+        }
     }
-    return result <= 0 || all[count].revents == 0 || take_epoll_events(sockets, ready, data, error);
+    return true;
 }
 #endif
 
-/* ----------------------------------------------------------------------------------------- poll */
+/* ---------------------------------------------------------------------------------------- poll */
 
 static void watch_with_poll(struct sockets *sockets, int fd, short events)
 {
@@ -131,7 +215,7 @@ static bool wait_with_poll(struct sockets *sockets, struct pollfd *fds, unsigned
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------- which of them */
 
 void sockets_watch(struct sockets *sockets, int fd, short events)
 {
@@ -142,6 +226,31 @@ void sockets_watch(struct sockets *sockets, int fd, short events)
     }
 #endif
     watch_with_poll(sockets, fd, events);
+}
+
+void sockets_opened(struct sockets *sockets, int fd)
+{
+#ifdef __linux__
+    if (sockets->epoll_fd >= 0) {
+        *entry_of(sockets, fd) = (struct entry){.is_known = true};
+    }
+#else
+    (void)sockets;
+    (void)fd;
+#endif
+}
+
+void sockets_closed(struct sockets *sockets, int fd)
+{
+#ifdef __linux__
+    if (sockets->epoll_fd >= 0) {
+        /* close(2) takes it out of epoll's set, for there is no copy of the descriptor. */
+        *entry_of(sockets, fd) = (struct entry){.told = 0};
+    }
+#else
+    (void)sockets;
+    (void)fd;
+#endif
 }
 
 bool sockets_wait(struct sockets *sockets, struct pollfd *fds, unsigned count, int timeout_ms,

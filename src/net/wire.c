@@ -1,8 +1,11 @@
 #include "net/wire.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "net/protocol.h"
+#include "net/setting.h"
 #include "net/sockets.h"
 
 struct wire {
@@ -33,6 +36,30 @@ static int want_time(CURLM *multi, long timeout_ms, void *user)
     (void)multi;
     wire->timer_ms = timeout_ms < 0 ? -1 : timeout_ms == 0 ? 0 : clock_monotonic_ms() + timeout_ms;
     return 0;
+}
+
+static int socket_opened(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+    struct wire *wire = user;
+    (void)purpose;
+    sockets_opened(wire->sockets, fd);
+    return CURL_SOCKOPT_OK;
+}
+
+static int close_socket(void *user, curl_socket_t fd)
+{
+    struct wire *wire = user;
+    sockets_closed(wire->sockets, fd);
+    return close(fd);
+}
+
+static bool set_socket_functions(struct wire *wire, CURL *handle)
+{
+    CURLcode code;
+    return curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, socket_opened) == CURLE_OK &&
+           curl_easy_setopt(handle, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
+           setting_pointer(handle, CURLOPT_SOCKOPTDATA, wire, &code) &&
+           setting_pointer(handle, CURLOPT_CLOSESOCKETDATA, wire, &code);
 }
 
 /* --------------------------------------------------------------------------------------- life */
@@ -74,7 +101,8 @@ void wire_free(struct wire *wire)
 
 bool wire_add(struct wire *wire, CURL *handle)
 {
-    if (curl_multi_add_handle(wire->multi, handle) != CURLM_OK) {
+    if (!set_socket_functions(wire, handle) ||
+        curl_multi_add_handle(wire->multi, handle) != CURLM_OK) {
         return false;
     }
     wire->handles++;

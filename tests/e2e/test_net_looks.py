@@ -319,6 +319,9 @@ def test_a_kind_of_login_that_only_git_knows_is_for_git(looks, receiver):
     assert looks.ask(receiver.url("/a")).outcome == "use-git"
     assert looks.ask(receiver.url("/a")).outcome == "use-git"
     assert looks.ask(receiver.url("/a")).outcome == "login", "nothing is said about the kind"
+    receiver.script(replies.status(407))
+    seen = looks.ask("https://127.0.0.1:1/a", options=f"proxy={receiver.url('')}")
+    assert seen.outcome == "use-git" and "proxy" in seen.error and receiver.requests[-1].method == "CONNECT"
 
 
 def test_logins_that_come_in_pieces_and_many_at_once_are_read(start_looks, receiver):
