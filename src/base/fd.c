@@ -23,14 +23,15 @@ void fd_cleanup(int *fd)
     errno = saved_errno;
 }
 
-bool fd_pipe(int ends[2], GError **error)
+static bool make_pipe(int ends[2], int flags, GError **error)
 {
 #ifdef __linux__
-    bool made = pipe2(ends, O_CLOEXEC) == 0;
+    bool made = pipe2(ends, O_CLOEXEC | flags) == 0;
 #else
     bool made = pipe(ends) == 0;
     for (int i = 0; made && i < 2; i++) {
         fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, flags);
     }
 #endif
     if (!made) {
@@ -39,6 +40,16 @@ bool fd_pipe(int ends[2], GError **error)
         return error_set_errno(error, BASE_ERROR, errno, "cannot make a pipe");
     }
     return true;
+}
+
+bool fd_pipe(int ends[2], GError **error)
+{
+    return make_pipe(ends, 0, error);
+}
+
+bool fd_pipe_nonblocking(int ends[2], GError **error)
+{
+    return make_pipe(ends, O_NONBLOCK, error);
 }
 
 bool fd_set_nonblocking(int fd, bool nonblocking, GError **error)

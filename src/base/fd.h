@@ -19,6 +19,8 @@ void fd_close(int *fd);
 
 /* Both ends close-on-exec. ends[0] reads, ends[1] writes; both -1 on failure. */
 bool fd_pipe(int ends[2], GError **error);
+/* The same; neither end blocks. */
+bool fd_pipe_nonblocking(int ends[2], GError **error);
 
 bool fd_set_nonblocking(int fd, bool nonblocking, GError **error);
 

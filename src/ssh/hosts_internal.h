@@ -35,6 +35,7 @@ struct host {
     enum way way;
     int64_t learned_ms;   /* when `way` and `sessions` were learned; 0 = they are as at first */
     unsigned sessions;    /* that it opens on one connection */
+    bool lingers;         /* talk_lingers() */
     unsigned short_lives; /* connections in a row that ended by themselves after one visit */
     unsigned failures;    /* connections in a row that could not be made */
     int64_t again_ms;     /* when the next one may be tried */

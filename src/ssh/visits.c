@@ -36,7 +36,8 @@ static struct talk *start_talk(const struct visit *visit, const struct look *loo
     const struct talk_events events = {.decided = decided, .ended = ended, .data = (void *)visit};
     const struct talk_question question = {.command = look->address.command,
                                            .wanted = (const char *const *)look->wanted,
-                                           .road = look->asked.road};
+                                           .road = look->asked.road,
+                                           .is_lingering = host->lingers};
     const char *path = visit->lane ? connection_path(visit->lane->connection) : NULL;
     if (host->way == WAY_MUX) {
         return talk_through_master(host->hosts->loop, path, &question, &events, error);
@@ -201,6 +202,7 @@ static void ended(void *data, enum talk_end end)
     struct lane *dead = NULL;
     switch (end) {
     case TALK_ENDED:
+        visit->host->lingers = talk_lingers(visit->talk);
         if (visit->look) {
             conclude(visit);
         }
