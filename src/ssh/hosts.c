@@ -112,6 +112,13 @@ void hosts_learn(struct host *host, enum way way, unsigned sessions)
     host->learned_ms = clock_monotonic_ms();
 }
 
+void hosts_wake(struct host *host, int64_t at_ms)
+{
+    if (!host->again.place || host->again.at_ms > at_ms) {
+        loop_timer_set(host->hosts->loop, &host->again, at_ms);
+    }
+}
+
 static void forget_what_is_old(struct host *host)
 {
     if (host->learned_ms && clock_monotonic_ms() - host->learned_ms > HOSTS_FORGET_MS) {

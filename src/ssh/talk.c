@@ -74,10 +74,11 @@ static bool take_answer(struct talk *talk, const uint8_t *bytes, size_t length)
         return false;
     }
     bool good = lsrefs_take(talk->lsrefs, bytes, length, &talk->failure);
-    if (good && !talk->asked && lsrefs_next(talk->lsrefs) == LSREFS_NEXT_COMMAND) {
+    enum lsrefs_next next = lsrefs_next(talk->lsrefs);
+    if (good && !talk->asked && next == LSREFS_NEXT_COMMAND) {
         ask(talk, lsrefs_object_format(talk->lsrefs));
     }
-    if (good && !lsrefs_is_done(talk->lsrefs)) {
+    if (good && !lsrefs_is_done(talk->lsrefs) && next != LSREFS_NEXT_GIT) {
         return false;
     }
     decide(talk);

@@ -176,18 +176,6 @@ void visits_lose_all(struct lane *lane)
     }
 }
 
-/* The server opens no session beside those that there are. */
-static void note_refusal(struct visit *visit)
-{
-    struct host *host = visit->host;
-    unsigned others = visit->lane->visits - 1;
-    if (others == 0) {
-        hosts_learn(host, WAY_PROCESS, host->sessions);
-    } else {
-        hosts_learn(host, host->way, MIN(host->sessions, others));
-    }
-}
-
 static void note_strangeness(struct visit *visit)
 {
     visit->host->hosts->way = WAY_CLIENT;
@@ -217,7 +205,7 @@ static void ended(void *data, enum talk_end end)
         lose(visit);
         break;
     case TALK_REFUSED:
-        note_refusal(visit);
+        lanes_refuse(visit->lane);
         hosts_wait_again(take_look(visit));
         break;
     case TALK_STRANGE:
