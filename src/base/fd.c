@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -86,6 +87,12 @@ ssize_t fd_read(int fd, void *bytes, size_t size)
         length = read(fd, bytes, size);
     } while (length < 0 && errno == EINTR);
     return length;
+}
+
+int fd_waiting_bytes(int fd)
+{
+    int count = 0;
+    return fd >= 0 && ioctl(fd, FIONREAD, &count) == 0 ? count : 0;
 }
 
 char *fd_read_to_end(int fd, size_t limit_bytes, size_t *length, GError **error)

@@ -30,6 +30,9 @@ bool fd_write_all(int fd, const void *bytes, size_t length, GError **error);
 /* One read through EINTR: > 0 bytes, 0 at the end, -1 with errno. */
 ssize_t fd_read(int fd, void *bytes, size_t size);
 
+/* How many bytes could be read now from a pipe or socket; 0 when that is not known. */
+int fd_waiting_bytes(int fd);
+
 /* Reads to the end into a NUL-terminated buffer (the NUL is not counted). ERROR_LIMIT when there is
  * more than `limit_bytes`. The caller frees with g_free(). NULL on failure. */
 char *fd_read_to_end(int fd, size_t limit_bytes, size_t *length, GError **error);

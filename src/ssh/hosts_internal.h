@@ -86,6 +86,8 @@ struct lane *lanes_find(struct host *host);
 void lanes_drop(struct lane *lane);
 /* A visit less. */
 void lanes_leave(struct lane *lane);
+/* It takes no visit for a moment: its process may be about to end. */
+void lanes_rest(struct lane *lane);
 /* A session was refused, beside those that there are. */
 void lanes_refuse(struct lane *lane);
 /* Politely; they are gone later. */

@@ -75,14 +75,18 @@ void lanes_leave(struct lane *lane)
     }
 }
 
+void lanes_rest(struct lane *lane)
+{
+    lane->rests_until_ms = clock_monotonic_ms() + SETTLE_MS;
+}
+
 /* sshd counts a session for a moment after it was closed. */
 void lanes_refuse(struct lane *lane)
 {
     struct host *host = lane->host;
     unsigned others = lane->visits - 1;
-    int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - lane->left_ms < SETTLE_MS) {
-        lane->rests_until_ms = now_ms + SETTLE_MS;
+    if (clock_monotonic_ms() - lane->left_ms < SETTLE_MS) {
+        lanes_rest(lane);
     } else if (others == 0) {
         hosts_learn(host, WAY_PROCESS, host->sessions);
     } else {

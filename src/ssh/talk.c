@@ -9,6 +9,7 @@
 #include "base/spawn.h"
 #include "base/text.h"
 #include "git/pktline.h"
+#include "ssh/mux.h"
 #include "ssh/talk_internal.h"
 
 enum {
@@ -343,7 +344,10 @@ bool talk_lingers(const struct talk *talk)
     return talk->lingers;
 }
 
+/* What was not read yet (is_quick) counts, too. */
 bool talk_is_alive(const struct talk *talk)
 {
-    return talk->is_alive;
+    return talk->is_alive || fd_waiting_bytes(talk->out_fd) > 0 ||
+           fd_waiting_bytes(talk->err_fd) > 0 ||
+           fd_waiting_bytes(talk->control_fd) > MUX_HELLO_BYTES;
 }

@@ -71,7 +71,9 @@ void visits_begin(struct host *host, struct lane *lane, struct look *look)
         hosts_wait_again(look);
         lanes_drop(lane);
     } else {
-        hosts_fail(host->hosts, look, NET_LOOK_FAILED, "%s", error->message);
+        g_autofree char *why =
+            host->way == WAY_MUX ? g_strdup(error->message) : explain_spawn(error);
+        hosts_fail(host->hosts, look, NET_LOOK_FAILED, "%s", why);
     }
 }
 
@@ -89,8 +91,6 @@ static void answer_refs(struct visit *visit, GHashTable *refs)
 {
     const struct look_answer answer = {
         .outcome = NET_LOOK_REFS, .road = talk_road(visit->talk), .refs = refs};
-    visit->host->failures = 0;
-    visit->host->again_ms = 0;
     hosts_answer(visit->host->hosts, take_look(visit), &answer);
 }
 
@@ -126,6 +126,7 @@ static void answer_failure(struct visit *visit)
 static void conclude(struct visit *visit)
 {
     g_autoptr(GHashTable) refs = talk_take_refs(visit->talk);
+    visit->host->failures = 0;
     if (visit->lane) {
         visit->lane->served++;
     }
@@ -151,7 +152,10 @@ static void decided(void *data)
 static void lose(struct visit *visit)
 {
     struct look *look = take_look(visit);
-    const struct lane *lane = visit->lane;
+    struct lane *lane = visit->lane;
+    if (lane) {
+        lanes_rest(lane);
+    }
     unsigned limit = lane && lane->served > 0 ? LOSSES_SERVED_MAX : LOSSES_MAX;
     if (++look->losses <= limit) {
         hosts_wait_again(look);

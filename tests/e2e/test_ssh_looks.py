@@ -62,7 +62,7 @@ def test_every_server_ends_in_peace_once_it_is_known(ssh_looks, make_sshd, repo,
     for road in ("", learned, learned):
         answer = look(ssh_looks, sshd, repo, road=road)
         assert (answer.refs, answer.road) == ({"refs/heads/main": tip}, learned)
-    wait_until(lambda: (place / "codes").exists() and (place / "codes").read_text() == "0\n0\n0\n", 30, "three good ends")
+    wait_until(lambda: (place / "codes").exists() and (place / "codes").read_text() == "0\n0\n0\n", 60, "three good ends")
 
 
 @pytest.mark.parametrize("protocol,believed,learned", [("0", "v2", "v0"), ("0", "v2-sha256", "v0"), ("2", "v0", "v2")])
@@ -181,7 +181,7 @@ def test_a_master_that_goes_into_the_background_is_ended_and_git_is_to_look(ssh_
     sshd.configure("Host *", "ForkAfterAuthentication yes")
     answer = look(ssh_looks, sshd, repo)
     assert (answer.outcome, answer.road) == ("use-git", "git")
-    wait_until(lambda: not sshd.connections(), 30, "the end of the connection")
+    wait_until(lambda: not sshd.connections(), 60, "the end of the connection")
 
 
 def test_another_program_called_ssh_leaves_the_look_to_git(ssh_looks, sshd, repo):

@@ -82,13 +82,13 @@ def test_the_end_of_the_input_lets_what_is_under_way_finish(start_ssh_looks, ssh
     tip = repo.commit_and_push()
     sshd.force(f"touch {place}/begun; until [ -e {place}/go ]; do sleep 0.1; done; {RUN}")
     ssh_looks.send(1, sshd.url(repo.bare), timeout_ms=120_000)
-    wait_until((place / "begun").exists, 30, "the look")
+    wait_until((place / "begun").exists, 60, "the look")
     ssh_looks.close_input()
     (place / "go").touch()
     assert ssh_looks.wait(60) == 0
     assert ssh_looks.answer(1).refs == {MAIN: tip}
     assert not ssh_looks.sockets()
-    wait_until(lambda: not sshd.connections(), 30, "the end of the connection")
+    wait_until(lambda: not sshd.connections(), 60, "the end of the connection")
     assert "disconnected by user" in (sshd.directory / "sshd.log").read_text(), "it said goodbye"
 
 
@@ -98,7 +98,7 @@ def test_it_ends_by_itself_after_nothing_to_do(start_ssh_looks, sshd, repo):
     assert ssh_looks.ask(sshd.url(repo.bare)).outcome == "refs"
     assert ssh_looks.wait(30) == 0
     assert not ssh_looks.sockets() and ssh_looks.errors == b""
-    wait_until(lambda: not sshd.connections(), 30, "the end of the connection")
+    wait_until(lambda: not sshd.connections(), 60, "the end of the connection")
 
 
 def test_nobody_to_read_the_answers_is_the_end(ssh_looks, sshd, place):
@@ -108,11 +108,11 @@ def test_nobody_to_read_the_answers_is_the_end(ssh_looks, sshd, place):
                                bufsize=0)
     os.close(its_output)
     process.stdin.write(look(1, sshd.url("/app.git"), timeout_ms=300_000))
-    wait_until((place / "begun").exists, 30, "the look")
+    wait_until((place / "begun").exists, 60, "the look")
     os.close(answers)
     assert process.wait(30) == 0
     process.stdin.close()
-    wait_until(lambda: not sshd.connections(), 30, "the end of the connection")
+    wait_until(lambda: not sshd.connections(), 60, "the end of the connection")
     assert len(ssh_looks.sockets()) == 1, "the empty directory of the other one"
 
 
@@ -128,7 +128,7 @@ def test_killed_it_leaves_no_process_and_the_next_one_removes_its_sockets(start_
     left = first.sockets()
     assert len(left) == 3, left
     first.kill()
-    wait_until(lambda: not processes_of(first.runtime) and not processes_of(place / "ssh_config"), 30, "the end of all ssh")
+    wait_until(lambda: not processes_of(first.runtime) and not processes_of(place / "ssh_config"), 60, "the end of all ssh")
     assert first.sockets() == left
     second = start_ssh_looks()
     assert second.ask(sshd.url(repo.bare)).refs == {MAIN: tip}
@@ -163,11 +163,11 @@ def test_it_dies_with_its_parent_even_when_its_pipes_stay_open(start_ssh_looks, 
                               env=environment(place, ssh_looks.runtime), pass_fds=[its_input, its_output])
     pid = int(parent.stdout.readline())
     os.write(requests, look(1, sshd.url(repo.bare), timeout_ms=300_000))
-    wait_until((place / "begun").exists, 30, "the look")
+    wait_until((place / "begun").exists, 60, "the look")
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}") and not sshd.connections(), 30, "the end of it and of its ssh")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") and not sshd.connections(), 60, "the end of it and of its ssh")
     for fd in (its_input, requests, answers, its_output):
         os.close(fd)
     start_ssh_looks()  # removes what that one left
@@ -177,7 +177,7 @@ def test_it_dies_with_its_parent_even_when_its_pipes_stay_open(start_ssh_looks, 
 def test_idling_costs_no_wake_up(ssh_looks, sshd, repo):
     repo.commit_and_push()
     assert ssh_looks.ask(sshd.url(repo.bare)).outcome == "refs"
-    wait_until(lambda: ssh_looks.state() == "S", 30, "its sleep")
+    wait_until(lambda: ssh_looks.state() == "S", 60, "its sleep")
     time.sleep(1)  # what is left of the session ends
     idle = ssh_looks.switches()
     time.sleep(1.5)  # a span to measure, not a wait for something

@@ -19,7 +19,7 @@ def send_many(ssh_looks, url, count, **options):
         ssh_looks.send(number, url, **options)
 
 
-def refs_of_many(ssh_looks, count, limit=120):
+def refs_of_many(ssh_looks, count, limit=300):
     return [ssh_looks.answer(number, limit).refs for number in range(count)]
 
 
@@ -44,7 +44,7 @@ def test_a_changed_host_key_is_untrusted_and_both_fingerprints_are_told(ssh_look
     master, = ssh_looks.masters()
     sshd.swap_host_key()
     os.kill(master, signal.SIGKILL)
-    wait_until(lambda: not ssh_looks.masters(), 30, "the end of the connection")
+    wait_until(lambda: not ssh_looks.masters(), 60, "the end of the connection")
     answer = ssh_looks.ask(sshd.url(repo.bare))
     assert answer.outcome == "untrusted" and answer.refs is None
     assert sshd.fingerprint("host_a") in answer.error and sshd.fingerprint("host_b") in answer.error
@@ -130,7 +130,7 @@ def test_a_server_that_takes_no_more_logins_is_unreachable_for_now(ssh_looks, ma
         assert other.recv(3) == b"SSH"
         answer = ssh_looks.ask(sshd.url(repo.bare))
         assert answer.outcome == "unreachable" and "it may be overloaded" in answer.error
-    wait_until(lambda: not sshd.connections(), 30, "the end of the other one")
+    wait_until(lambda: not sshd.connections(), 60, "the end of the other one")
     assert ssh_looks.ask(sshd.url(repo.bare)).refs == {MAIN: tip}
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_hangs_up_after_each_session_gets_a_connection_a_look(ssh_
     sshd.force(ONE_SESSION.format(place=place, run=RUN, hang=HANG))
     for number in range(6):
         assert ssh_looks.ask(sshd.url(repo.bare)).refs == {MAIN: tip}, number
-        wait_until(lambda: not sshd.connections(), 30, "the end of the connection")
+        wait_until(lambda: not sshd.connections(), 60, "the end of the connection")
     assert not ssh_looks.masters() and sshd.logins() == 6
     send_many(ssh_looks, sshd.url(repo.bare), 8, road="v2", timeout_ms=300_000)
     assert refs_of_many(ssh_looks, 8) == [{MAIN: tip}] * 8
@@ -164,8 +164,8 @@ def test_many_looks_over_connections_that_take_one_each_are_all_answered(ssh_loo
 def test_a_look_whose_connection_dies_is_tried_once_more(ssh_looks, sshd, repo, place):
     tip = repo.commit_and_push()
     sshd.force(f"echo x >>{place}/begun; [ -e {place}/go ] || {HANG}; {RUN}")
-    ssh_looks.send("slow", sshd.url(repo.bare), timeout_ms=120_000)
-    wait_until((place / "begun").exists, 30, "the look")
+    ssh_looks.send("slow", sshd.url(repo.bare), timeout_ms=300_000)
+    wait_until((place / "begun").exists, 60, "the look")
     (place / "go").touch()
     for master in ssh_looks.masters():
         os.kill(master, signal.SIGKILL)
@@ -176,8 +176,8 @@ def test_a_look_whose_connection_dies_is_tried_once_more(ssh_looks, sshd, repo, 
 def test_a_server_that_is_gone_is_unreachable_until_it_is_back(ssh_looks, sshd, repo, place):
     tip = repo.commit_and_push()
     sshd.force(f"touch {place}/begun; [ -e {place}/go ] || {HANG}; {RUN}")
-    ssh_looks.send("under-way", sshd.url(repo.bare), timeout_ms=120_000)
-    wait_until((place / "begun").exists, 30, "the look")
+    ssh_looks.send("under-way", sshd.url(repo.bare), timeout_ms=300_000)
+    wait_until((place / "begun").exists, 60, "the look")
     connections = sshd.connections()
     sshd.stop()
     for pid in connections:
@@ -194,13 +194,14 @@ def test_while_a_server_is_away_it_is_tried_more_and_more_rarely(ssh_looks, sshd
     sshd.stop()
     ssh_looks.install_ssh(f'echo x >>{place}/tries; exec /usr/bin/ssh -F "$config" "$@"')
     begun = time.monotonic()
-    number = 0
-    while time.monotonic() - begun < 4:
-        number += 1
+    for number in range(40):
         ssh_looks.send(number, sshd.url(repo.bare), timeout_ms=100)
         assert ssh_looks.answer(number).outcome in ("unreachable", "timeout")
-    tries = len((place / "tries").read_text().splitlines())
-    assert number > 4 and tries <= 4, "pauses of 1, 2 and 4 s; looks that can't wait are answered at once"
+    passed, allowed = time.monotonic() - begun, 1
+    for pause in (1, 2, 4, 8, 15, 15, 15, 15):
+        passed -= pause
+        allowed += passed > 0
+    assert len((place / "tries").read_text().splitlines()) <= allowed
 
 
 def test_a_name_that_is_not_known_is_unreachable_with_a_hint(ssh_looks, sshd):
@@ -212,14 +213,20 @@ def test_a_name_that_is_not_known_is_unreachable_with_a_hint(ssh_looks, sshd):
 # ----------------------------------------------------------------------------------------------------------------- hangs
 
 
-def test_a_repository_that_hangs_is_a_timeout_and_nothing_to_the_others(ssh_looks, sshd, repo):
+@pytest.mark.parametrize("road", ["", "v2"])
+def test_a_repository_that_hangs_is_a_timeout_and_nothing_to_the_others(ssh_looks, sshd, repo, place, road):
     tip = repo.commit_and_push()
-    sshd.force(f'case "$SSH_ORIGINAL_COMMAND" in *stuck*) {HANG};; esac; {RUN}')
-    assert ssh_looks.ask(sshd.url(repo.bare)).refs == {MAIN: tip}
-    answer = ssh_looks.ask(sshd.url("/stuck.git"), timeout_ms=3000)
-    assert answer.outcome == "timeout" and "no answer within 3000 ms: the server did not answer" in answer.error
-    assert ssh_looks.ask(sshd.url(repo.bare)).refs == {MAIN: tip}
-    assert sshd.logins() == 1, "the connection is alive"
+    sshd.force(f'case "$SSH_ORIGINAL_COMMAND" in *stuck*) echo x >>{place}/begun; {HANG};; esac; {RUN}')
+    for timeout_ms in (1500, 6000, 25_000):  # more time for a machine on which no session is opened in less
+        assert ssh_looks.ask(sshd.url(repo.bare), road=road).refs == {MAIN: tip}
+        logins = sshd.logins()
+        answer = ssh_looks.ask(sshd.url("/stuck.git"), timeout_ms=timeout_ms, road=road)
+        assert answer.outcome == "timeout"
+        if (place / "begun").exists():
+            break
+    assert f"no answer within {timeout_ms} ms: the server did not answer" in answer.error
+    assert ssh_looks.ask(sshd.url(repo.bare), road=road).refs == {MAIN: tip}
+    assert sshd.logins() == logins, "the connection is alive"
 
 
 @pytest.fixture
@@ -259,8 +266,8 @@ def test_a_connection_that_opens_no_session_is_replaced_within_the_look(ssh_look
     tip = repo.commit_and_push()
     assert ssh_looks.ask(sshd.url(repo.bare), road="v2").refs == {MAIN: tip}
     freeze(*[pid for connection in sshd.connections() for pid in all_below(connection)])
-    ssh_looks.send("patient", sshd.url(repo.bare), road="v2", timeout_ms=120_000)
-    assert ssh_looks.answer("patient", 120).refs == {MAIN: tip}
+    ssh_looks.send("patient", sshd.url(repo.bare), road="v2", timeout_ms=300_000)
+    assert ssh_looks.answer("patient").refs == {MAIN: tip}
     assert sshd.logins() == 2
 
 
@@ -271,7 +278,7 @@ def test_a_master_that_hangs_is_thrown_away(ssh_looks, sshd, repo, freeze):
     freeze(old)
     assert ssh_looks.ask(sshd.url(repo.bare), road="v2", timeout_ms=1500).outcome == "timeout"
     assert ssh_looks.ask(sshd.url(repo.bare), road="v2").refs == {MAIN: tip}
-    wait_until(lambda: old not in ssh_looks.masters(), 30, "the end of the old one")
+    wait_until(lambda: old not in ssh_looks.masters(), 60, "the end of the old one")
 
 
 def test_a_server_that_never_answers_is_a_timeout(ssh_looks, sshd, hung):

@@ -36,6 +36,12 @@ class SshLooks(Looks):
         self.login_pipe = None
         Net.__init__(self, place, *args, env=environment(place, runtime, **(env or {})), **options)
 
+    def send(self, number, url, **options):
+        super().send(number, url, **{"timeout_ms": 120_000, **options})
+
+    def answer(self, number, limit=150.0):
+        return super().answer(number, limit)
+
     def install_ssh(self, script):
         """What is found under the name ssh; $config is the configuration."""
         path = self.place / "sshbin" / "ssh"
