@@ -75,7 +75,8 @@ static bool start(struct connection *connection, const struct ssh_address *addre
     options.stderr_fd = ends[1];
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
-    connection->child = MAX(spawn_start(&options, NULL, error), 0);
+    pid_t child = spawn_start(&options, NULL, error);
+    connection->child = MAX(child, 0);
     connection->err_fd = ends[0];
     fd_close(&ends[1]);
     return connection->child > 0 && fd_set_nonblocking(connection->err_fd, true, error);

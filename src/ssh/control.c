@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "ssh/mux.h"
@@ -103,6 +105,21 @@ bool control_open_session(int fd, const char *command, const char *const *enviro
            send_fd(fd, fds[2], error);
 }
 
+/* A master that finds the connection closed drops what it has not read of it. */
+static void await_end(int fd)
+{
+    char bytes[256];
+    int64_t end_ms = clock_monotonic_ms() + CONTROL_GOODBYE_MS;
+    int64_t left_ms = CONTROL_GOODBYE_MS;
+    ssize_t got = 1;
+    while (left_ms > 0 && (got > 0 || (got < 0 && errno == EAGAIN))) {
+        struct pollfd entry = {.fd = fd, .events = POLLIN};
+        poll(&entry, 1, (int)left_ms);
+        got = fd_read(fd, bytes, sizeof(bytes));
+        left_ms = end_ms - clock_monotonic_ms();
+    }
+}
+
 void control_terminate(const char *path)
 {
     auto_fd fd = control_connect(path, NULL);
@@ -110,6 +127,8 @@ void control_terminate(const char *path)
         g_autoptr(GByteArray) out = g_byte_array_new();
         mux_append_hello(out);
         mux_append_terminate(out, REQUEST);
-        send_bytes(fd, out, NULL);
+        if (send_bytes(fd, out, NULL)) {
+            await_end(fd);
+        }
     }
 }

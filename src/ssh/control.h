@@ -1,5 +1,5 @@
-/* The control socket of an ssh master: all that touches a socket in this program. Nothing here
- * waits: what a fresh socket has no room for is a failure. */
+/* The control socket of an ssh master: all that touches a socket in this program. Nothing but
+ * control_terminate() waits: what a fresh socket has no room for is a failure. */
 #ifndef PHANTOM_CI_SSH_CONTROL_H
 #define PHANTOM_CI_SSH_CONTROL_H
 
@@ -15,7 +15,8 @@ int control_connect(const char *path, GError **error);
 bool control_open_session(int fd, const char *command, const char *const *environment,
                           const int fds[3], GError **error);
 
-/* Asks the master at `path`, if there is one, to end. */
+/* Ends the master at `path`, if there is one; waits for that, at most CONTROL_GOODBYE_MS. */
+enum { CONTROL_GOODBYE_MS = 500 };
 void control_terminate(const char *path);
 
 #endif

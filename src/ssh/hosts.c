@@ -112,6 +112,13 @@ void hosts_learn(struct host *host, enum way way, unsigned sessions)
     host->learned_ms = clock_monotonic_ms();
 }
 
+void hosts_wake(struct host *host, int64_t at_ms)
+{
+    if (!host->again.place || host->again.at_ms > at_ms) {
+        loop_timer_set(host->hosts->loop, &host->again, at_ms);
+    }
+}
+
 static void forget_what_is_old(struct host *host)
 {
     if (host->learned_ms && clock_monotonic_ms() - host->learned_ms > HOSTS_FORGET_MS) {
@@ -209,9 +216,7 @@ char *hosts_time_out(struct hosts *hosts, struct look *look)
     }
     g_autofree char *before = host->failures > 0 && !visit ? g_strdup(host->error) : NULL;
     hosts_remove(hosts, look);
-    if (dead) {
-        lanes_drop(dead);
-    }
+    (void)dead;
     return g_strconcat(what, before ? "; before that: " : NULL, before, NULL);
 }
 

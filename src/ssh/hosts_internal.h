@@ -35,6 +35,7 @@ struct host {
     enum way way;
     int64_t learned_ms;   /* when `way` and `sessions` were learned; 0 = they are as at first */
     unsigned sessions;    /* that it opens on one connection */
+    bool lingers;         /* talk_lingers() */
     unsigned short_lives; /* connections in a row that ended by themselves after one visit */
     unsigned failures;    /* connections in a row that could not be made */
     int64_t again_ms;     /* when the next one may be tried */
@@ -50,8 +51,10 @@ struct lane {
     struct host *host;
     struct connection *connection;
     enum lane_state state;
-    unsigned visits; /* now */
-    unsigned served; /* visits that got an answer */
+    unsigned visits;        /* now */
+    unsigned served;        /* visits that got an answer */
+    int64_t left_ms;        /* when a visit last ended */
+    int64_t rests_until_ms; /* it takes no visit before */
     int64_t begun_ms;
     struct loop_timer idle;
 };
@@ -70,6 +73,7 @@ void hosts_answer(struct hosts *hosts, struct look *look, const struct look_answ
 void hosts_wait_again(struct look *look); /* in front of the others */
 void hosts_leave_row(struct look *look);
 void hosts_learn(struct host *host, enum way way, unsigned sessions);
+void hosts_wake(struct host *host, int64_t at_ms); /* hosts_begin() is called then */
 G_GNUC_PRINTF(4, 5)
 void hosts_fail(struct hosts *hosts, struct look *look, enum net_look_outcome outcome,
                 const char *format, ...);
@@ -82,6 +86,10 @@ struct lane *lanes_find(struct host *host);
 void lanes_drop(struct lane *lane);
 /* A visit less. */
 void lanes_leave(struct lane *lane);
+/* It takes no visit for a moment: its process may be about to end. */
+void lanes_rest(struct lane *lane);
+/* A session was refused, beside those that there are. */
+void lanes_refuse(struct lane *lane);
 /* Politely; they are gone later. */
 void lanes_close_all(struct host *host);
 void lanes_free_all(struct host *host);

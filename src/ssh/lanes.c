@@ -2,7 +2,7 @@
 #include "ssh/explain.h"
 #include "ssh/hosts_internal.h"
 
-enum { SHORT_LIVES_MAX = 3 };
+enum { SHORT_LIVES_MAX = 3, SETTLE_MS = 200 };
 
 static bool is_old(const struct lane *lane)
 {
@@ -64,6 +64,7 @@ static void is_idle(void *data)
 void lanes_leave(struct lane *lane)
 {
     lane->visits--;
+    lane->left_ms = clock_monotonic_ms();
     if (lane->visits > 0 || lane->state != LANE_OPEN) {
         return;
     }
@@ -71,6 +72,25 @@ void lanes_leave(struct lane *lane)
         close_lane(lane);
     } else {
         loop_timer_set(lane->host->hosts->loop, &lane->idle, clock_monotonic_ms() + HOSTS_IDLE_MS);
+    }
+}
+
+void lanes_rest(struct lane *lane)
+{
+    lane->rests_until_ms = clock_monotonic_ms() + SETTLE_MS;
+}
+
+/* sshd counts a session for a moment after it was closed. */
+void lanes_refuse(struct lane *lane)
+{
+    struct host *host = lane->host;
+    unsigned others = lane->visits - 1;
+    if (clock_monotonic_ms() - lane->left_ms < SETTLE_MS) {
+        lanes_rest(lane);
+    } else if (others == 0) {
+        hosts_learn(host, WAY_PROCESS, host->sessions);
+    } else {
+        hosts_learn(host, host->way, MIN(host->sessions, others));
     }
 }
 
@@ -210,7 +230,7 @@ static bool wants_another(struct host *host)
         return false;
     }
     if (clock_monotonic_ms() < host->again_ms) {
-        loop_timer_set(host->hosts->loop, &host->again, host->again_ms);
+        hosts_wake(host, host->again_ms);
         return false;
     }
     return true;
@@ -219,10 +239,15 @@ static bool wants_another(struct host *host)
 struct lane *lanes_find(struct host *host)
 {
     struct lane *best = NULL;
+    int64_t now_ms = clock_monotonic_ms();
     for (guint i = 0; i < host->lanes->len; i++) {
         struct lane *lane = host->lanes->pdata[i];
-        if (lane->state == LANE_OPEN && !is_old(lane) && lane->visits < host->sessions &&
-            (!best || lane->visits < best->visits)) {
+        if (lane->state != LANE_OPEN || is_old(lane) || lane->visits >= host->sessions) {
+            continue;
+        }
+        if (now_ms < lane->rests_until_ms) {
+            hosts_wake(host, lane->rests_until_ms);
+        } else if (!best || lane->visits < best->visits) {
             best = lane;
         }
     }

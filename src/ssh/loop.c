@@ -8,12 +8,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "net/sockets.h"
 #include "ssh/mux.h"
 
 struct watch {
-    loop_ready *ready;
+    loop_ready *ready; /* NULL: not watched */
     void *data;
+    guint place; /* in loop->polled */
 };
 
 struct child {
@@ -22,7 +22,7 @@ struct child {
 };
 
 struct loop {
-    struct sockets *sockets;
+    GArray *polled;       /* of struct pollfd */
     GArray *watches;      /* of struct watch, by descriptor */
     GSequence *timers;    /* of struct loop_timer, the earliest first */
     GHashTable *children; /* pid -> struct child */
@@ -108,7 +108,7 @@ static bool take_signals(struct loop *loop, GError **error)
 struct loop *loop_new(GError **error)
 {
     struct loop *loop = g_new0(struct loop, 1);
-    loop->sockets = sockets_new();
+    loop->polled = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
     loop->watches = g_array_new(FALSE, TRUE, sizeof(struct watch));
     loop->timers = g_sequence_new(NULL);
     loop->children = g_hash_table_new_full(NULL, NULL, NULL, g_free);
@@ -129,7 +129,7 @@ void loop_free(struct loop *loop)
         g_hash_table_unref(loop->children);
         g_sequence_free(loop->timers);
         g_array_unref(loop->watches);
-        sockets_free(loop->sockets);
+        g_array_unref(loop->polled);
         g_free(loop);
     }
 }
@@ -141,31 +141,82 @@ static struct watch *watch_of(struct loop *loop, int fd)
     return (guint)fd < loop->watches->len ? &g_array_index(loop->watches, struct watch, fd) : NULL;
 }
 
+static struct pollfd *polled_at(struct loop *loop, guint place)
+{
+    return &g_array_index(loop->polled, struct pollfd, place);
+}
+
 void loop_watch(struct loop *loop, int fd, short events, loop_ready *ready, void *data)
 {
     if ((guint)fd >= loop->watches->len) {
         g_array_set_size(loop->watches, (guint)fd + 1);
     }
-    *watch_of(loop, fd) = (struct watch){ready, data};
-    sockets_watch(loop->sockets, fd, events);
+    struct watch *watch = watch_of(loop, fd);
+    if (!watch->ready) {
+        const struct pollfd entry = {.fd = fd};
+        watch->place = loop->polled->len;
+        g_array_append_val(loop->polled, entry);
+    }
+    watch->ready = ready;
+    watch->data = data;
+    polled_at(loop, watch->place)->events = events;
+}
+
+/* The last one takes its place. */
+static void unwatch(struct loop *loop, struct watch *watch)
+{
+    const struct pollfd *last = polled_at(loop, loop->polled->len - 1);
+    watch_of(loop, last->fd)->place = watch->place;
+    g_array_remove_index_fast(loop->polled, watch->place);
+    watch->ready = NULL;
 }
 
 void loop_close(struct loop *loop, int *fd)
 {
     struct watch *watch = *fd >= 0 ? watch_of(loop, *fd) : NULL;
     if (watch && watch->ready) {
-        sockets_watch(loop->sockets, *fd, 0);
-        *watch = (struct watch){NULL, NULL};
+        unwatch(loop, watch);
     }
     fd_close(fd);
 }
 
-static void call_ready(int fd, short events, void *data)
+/* From the end to the beginning: what is called watches and unwatches, and so moves what was at the
+ * end, done by now or new, to places that are still to come. */
+static void call_ready(struct loop *loop)
 {
-    const struct watch *watch = watch_of(data, fd);
-    if (watch && watch->ready) {
-        watch->ready(watch->data, events);
+    for (guint place = loop->polled->len; place-- > 0;) {
+        if (place >= loop->polled->len) {
+            continue;
+        }
+        struct pollfd *entry = polled_at(loop, place);
+        short events = entry->revents;
+        entry->revents = 0;
+        if (events != 0) {
+            const struct watch *watch = watch_of(loop, entry->fd);
+            watch->ready(watch->data, events);
+        }
     }
+}
+
+/* The caller's descriptors stand behind ours while poll(2) looks at both. */
+static bool poll_all(struct loop *loop, struct pollfd *fds, unsigned count, int timeout_ms,
+                     GError **error)
+{
+    guint ours = loop->polled->len;
+    g_array_append_vals(loop->polled, fds, count);
+    int result = poll(polled_at(loop, 0), loop->polled->len, timeout_ms);
+    int saved = errno;
+    for (unsigned i = 0; i < count; i++) {
+        fds[i].revents = result > 0 ? polled_at(loop, ours + i)->revents : 0;
+    }
+    g_array_set_size(loop->polled, ours);
+    if (result < 0 && saved != EINTR) {
+        return error_set_errno(error, SSH_ERROR, saved, "cannot wait");
+    }
+    if (result > 0) {
+        call_ready(loop);
+    }
+    return true;
 }
 
 /* -------------------------------------------------------------------------------------- timers */
@@ -216,8 +267,7 @@ bool loop_wait(struct loop *loop, struct pollfd *fds, unsigned count, int64_t ti
     if (first) {
         timeout_ms = CLAMP(first->at_ms - clock_monotonic_ms(), 0, timeout_ms);
     }
-    if (!sockets_wait(loop->sockets, fds, count, (int)MIN(timeout_ms, G_MAXINT), call_ready, loop,
-                      error)) {
+    if (!poll_all(loop, fds, count, (int)MIN(timeout_ms, G_MAXINT), error)) {
         return false;
     }
     call_timers(loop);

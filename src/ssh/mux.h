@@ -23,6 +23,7 @@
 
 enum {
     MUX_VERSION = 4,
+    MUX_HELLO_BYTES = 12,      /* what the master says by itself, whatever the server does */
     MUX_MAX_BYTES = 16 * 1024, /* of one message of the master, behind its length */
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "ssh/control.h"
 #include "ssh/mux.h"
@@ -145,7 +146,7 @@ struct place *place_open(GError **error)
 {
     const char *const parents[] = {g_getenv("XDG_RUNTIME_DIR"), g_getenv("TMPDIR"), "/tmp"};
     for (unsigned i = 0; i < G_N_ELEMENTS(parents); i++) {
-        if (is_usable(parents[i])) {
+        if (is_usable(parents[i]) && fault_point("ssh.place") == 0) {
             remove_leftovers(parents[i]);
             struct place *place = open_in(parents[i]);
             if (place) {

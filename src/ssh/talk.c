@@ -7,10 +7,15 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/spawn.h"
+#include "base/text.h"
 #include "git/pktline.h"
+#include "ssh/mux.h"
 #include "ssh/talk_internal.h"
 
-enum { READ_BYTES = 64 * 1024 };
+enum {
+    READ_BYTES = 64 * 1024,
+    SHORT_REFS = 16, /* and what else begins with their names */
+};
 
 /* -------------------------------------------------------------------------------- what is said */
 
@@ -70,14 +75,31 @@ static bool take_answer(struct talk *talk, const uint8_t *bytes, size_t length)
         return false;
     }
     bool good = lsrefs_take(talk->lsrefs, bytes, length, &talk->failure);
-    if (good && !talk->asked && lsrefs_next(talk->lsrefs) == LSREFS_NEXT_COMMAND) {
+    enum lsrefs_next next = lsrefs_next(talk->lsrefs);
+    if (good && !talk->asked && next == LSREFS_NEXT_COMMAND) {
         ask(talk, lsrefs_object_format(talk->lsrefs));
     }
-    if (good && !lsrefs_is_done(talk->lsrefs)) {
+    if (good && !lsrefs_is_done(talk->lsrefs) && next != LSREFS_NEXT_GIT) {
         return false;
     }
     decide(talk);
     return true;
+}
+
+static void read_err(void *data, short events);
+
+static void read_out(void *data, short events);
+
+/* Hears everything from now on, as it comes. */
+static void listen_closely(struct talk *talk)
+{
+    if (talk->out_fd >= 0) {
+        loop_watch(talk->loop, talk->out_fd, POLLIN, read_out, talk);
+    }
+    if (talk->err_fd >= 0) {
+        loop_watch(talk->loop, talk->err_fd, POLLIN, read_err, talk);
+    }
+    talk_watch_control(talk, POLLIN);
 }
 
 static void report_decision(struct talk *talk)
@@ -130,13 +152,24 @@ static void read_the_rest(struct talk *talk)
 
 /* ---------------------------------------------------------------------------------------- life */
 
+static void await_opening(struct talk *talk)
+{
+    if (talk->control_fd >= 0) {
+        loop_timer_set(talk->loop, &talk->timer, clock_monotonic_ms() + TALK_OPEN_MS);
+    }
+}
+
 static void timer_is_due(void *data)
 {
     struct talk *talk = data;
-    if (!talk->decided) {
+    if (!talk->decided && talk->is_quick) {
+        talk->is_quick = false;
+        listen_closely(talk);
+        await_opening(talk);
+    } else if (!talk->decided) {
         talk_end(talk, TALK_STUCK);
     } else if (talk->in_fd >= 0) {
-        /* For a server that waits for the end of its input. */
+        talk->lingers = true;
         loop_close(talk->loop, &talk->in_fd);
         loop_timer_set(talk->loop, &talk->timer, clock_monotonic_ms() + TALK_LINGER_MS);
     } else {
@@ -144,13 +177,14 @@ static void timer_is_due(void *data)
     }
 }
 
-static bool make_pipe(int *read_end, int *write_end, int *ours, GError **error)
+/* ssh would make its ends non-blocking, too. */
+static bool make_pipe(int *read_end, int *write_end, GError **error)
 {
     int ends[2];
-    bool good = fd_pipe(ends, error);
+    bool good = fd_pipe_nonblocking(ends, error);
     *read_end = ends[0];
     *write_end = ends[1];
-    return good && fd_set_nonblocking(*ours, true, error);
+    return good;
 }
 
 struct talk *talk_new(struct loop *loop, const struct talk_question *question,
@@ -165,11 +199,12 @@ struct talk *talk_new(struct loop *loop, const struct talk_question *question,
     theirs[0] = theirs[1] = theirs[2] = -1;
     talk->unsent = g_byte_array_new();
     talk->exit_code = -1;
+    talk->lingers = question->is_lingering;
     talk->timer.due = timer_is_due;
     talk->timer.data = talk;
-    if (!make_pipe(&theirs[0], &talk->in_fd, &talk->in_fd, error) ||
-        !make_pipe(&talk->out_fd, &theirs[1], &talk->out_fd, error) ||
-        !make_pipe(&talk->err_fd, &theirs[2], &talk->err_fd, error)) {
+    if (!make_pipe(&theirs[0], &talk->in_fd, error) ||
+        !make_pipe(&talk->out_fd, &theirs[1], error) ||
+        !make_pipe(&talk->err_fd, &theirs[2], error)) {
         talk_close_ends(theirs);
         g_clear_pointer(&talk, talk_free);
     }
@@ -183,11 +218,21 @@ void talk_close_ends(int theirs[3])
     }
 }
 
-void talk_begin(struct talk *talk, enum net_road road)
+/* Of a few refs: the pipe holds all of the answer. */
+static bool answer_is_short(const struct talk *talk, enum net_road road)
 {
-    loop_watch(talk->loop, talk->out_fd, POLLIN, read_out, talk);
-    loop_watch(talk->loop, talk->err_fd, POLLIN, read_err, talk);
+    bool is_short = (road == NET_ROAD_V2 || road == NET_ROAD_V2_SHA256) &&
+                    g_strv_length(talk->wanted) <= SHORT_REFS;
+    for (char **wanted = talk->wanted; is_short && *wanted; wanted++) {
+        is_short = !text_is_glob(*wanted);
+    }
+    return is_short;
+}
+
+void talk_ask(struct talk *talk, enum net_road road)
+{
     talk->at_once = true;
+    talk->is_quick = !talk->lingers && answer_is_short(talk, road);
     switch (road) {
     case NET_ROAD_V2:
         ask(talk, NULL);
@@ -203,6 +248,17 @@ void talk_begin(struct talk *talk, enum net_road road)
     case NET_ROAD_GIT:
         talk->at_once = false;
         break;
+    }
+}
+
+void talk_listen(struct talk *talk)
+{
+    if (talk->is_quick) {
+        talk_watch_control(talk, 0);
+        loop_timer_set(talk->loop, &talk->timer, clock_monotonic_ms() + TALK_QUICK_MS);
+    } else {
+        listen_closely(talk);
+        await_opening(talk);
     }
 }
 
@@ -283,7 +339,15 @@ int talk_exit_code(const struct talk *talk)
     return talk->exit_code;
 }
 
+bool talk_lingers(const struct talk *talk)
+{
+    return talk->lingers;
+}
+
+/* What was not read yet (is_quick) counts, too. */
 bool talk_is_alive(const struct talk *talk)
 {
-    return talk->is_alive;
+    return talk->is_alive || fd_waiting_bytes(talk->out_fd) > 0 ||
+           fd_waiting_bytes(talk->err_fd) > 0 ||
+           fd_waiting_bytes(talk->control_fd) > MUX_HELLO_BYTES;
 }

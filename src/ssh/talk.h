@@ -18,6 +18,8 @@
 #include "ssh/loop.h"
 
 enum {
+    TALK_QUICK_MS = 2000,      /* so long nothing is read of a short answer: it is waited for as a
+                                  whole, for being woken for each part costs most of a look */
     TALK_OPEN_MS = 10 * 1000,  /* for the server to open a session: it need not look at any
                                   repository for that, so what takes longer is a dead connection */
     TALK_EOF_MS = 300,         /* from the answer until the server is told that no more comes */
@@ -41,8 +43,9 @@ struct talk_events {
 struct talk_question {
     const char *command;       /* what the server is to run; unused by talk_by_process() */
     const char *const *wanted; /* git/refset.h */
-    enum net_road
-        road; /* a known one: its question is sent at once; else what the server is decides */
+    enum net_road road; /* a known one: its question is sent at once; else what the server is,
+                           decides */
+    bool is_lingering;  /* as of talk_lingers(), learned before */
 };
 
 struct talk;
@@ -74,6 +77,9 @@ enum net_road talk_road(const struct talk *talk);
 /* The last of what was written to stderr; of talk_by_process() also ssh's own words. */
 const char *talk_words(const struct talk *talk);
 int talk_exit_code(const struct talk *talk);
+
+/* The server does not end by itself, though it has answered: it waits for the end of its input. */
+bool talk_lingers(const struct talk *talk);
 
 /* True once the server has shown any sign of life in this conversation. */
 bool talk_is_alive(const struct talk *talk);

@@ -15,12 +15,14 @@ struct talk {
     bool in_is_watched;
     bool at_once, asked; /* the question was sent at the beginning; at all */
     bool decided;
+    bool is_quick; /* only the end is waited for, as long as TALK_QUICK_MS */
     bool is_alive;
+    bool lingers;
     GHashTable *refs;
     GError *failure;
     enum lsrefs_next next;
     struct tail words;
-    struct loop_timer timer; /* TALK_OPEN_MS, then TALK_EOF_MS, then TALK_LINGER_MS */
+    struct loop_timer timer; /* TALK_QUICK_MS, TALK_OPEN_MS; TALK_EOF_MS, TALK_LINGER_MS */
     int exit_code;           /* -1: not known */
 
     int control_fd; /* through a master, else -1 */
@@ -35,8 +37,14 @@ struct talk *talk_new(struct loop *loop, const struct talk_question *question,
 
 void talk_close_ends(int theirs[3]);
 
-/* Begins to talk, once somebody is behind the pipes. */
-void talk_begin(struct talk *talk, enum net_road road);
+/* Asks what can be asked at once. */
+void talk_ask(struct talk *talk, enum net_road road);
+
+/* Once somebody is behind the pipes. */
+void talk_listen(struct talk *talk);
+
+/* POLLIN: hears what the master says; 0: that it is over. */
+void talk_watch_control(struct talk *talk, short events);
 
 /* Reads what is left, closes everything and calls ended(): the talk may be gone when it returns. */
 void talk_end(struct talk *talk, enum talk_end end);

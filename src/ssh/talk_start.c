@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/fd.h"
@@ -70,13 +69,23 @@ static void read_control(void *data, short events)
 {
     struct talk *talk = data;
     guint8 bytes[READ_BYTES];
+    ssize_t got;
     (void)events;
-    ssize_t got = fd_read(talk->control_fd, bytes, sizeof(bytes));
-    if (got > 0) {
+    while ((got = fd_read(talk->control_fd, bytes, sizeof(bytes))) > 0) {
         g_byte_array_append(talk->control_in, bytes, (guint)got);
-        take_messages(talk);
-    } else if (got == 0 || errno != EAGAIN) {
+        if (!take_messages(talk)) {
+            return;
+        }
+    }
+    if (got == 0 || errno != EAGAIN) {
         talk_end(talk, talk->exit_code >= 0 ? TALK_ENDED : TALK_LOST);
+    }
+}
+
+void talk_watch_control(struct talk *talk, short events)
+{
+    if (talk->control_fd >= 0) {
+        loop_watch(talk->loop, talk->control_fd, events, read_control, talk);
     }
 }
 
@@ -86,22 +95,22 @@ struct talk *talk_through_master(struct loop *loop, const char *control_path,
 {
     static const char *const environment[] = {SSH_GIT_PROTOCOL, NULL};
     int theirs[3];
-    auto_fd control_fd = control_connect(control_path, error);
-    struct talk *talk = control_fd >= 0 ? talk_new(loop, question, events, theirs, error) : NULL;
+    struct talk *talk = talk_new(loop, question, events, theirs, error);
     if (!talk) {
         return NULL;
     }
-    bool good = control_open_session(control_fd, question->command, environment, theirs, error);
+    talk_ask(talk, question->road);
+    /* From here on the master is awake: it finds all that it needs, and need not sleep again. */
+    talk->control_in = g_byte_array_new();
+    talk->control_fd = control_connect(control_path, error);
+    bool good = talk->control_fd >= 0 && control_open_session(talk->control_fd, question->command,
+                                                              environment, theirs, error);
     talk_close_ends(theirs);
     if (!good) {
         talk_free(talk);
         return NULL;
     }
-    talk->control_fd = g_steal_fd(&control_fd);
-    talk->control_in = g_byte_array_new();
-    loop_watch(loop, talk->control_fd, POLLIN, read_control, talk);
-    loop_timer_set(loop, &talk->timer, clock_monotonic_ms() + TALK_OPEN_MS);
-    talk_begin(talk, question->road);
+    talk_listen(talk);
     return talk;
 }
 
@@ -134,13 +143,15 @@ struct talk *talk_by_process(struct loop *loop, const char *const *argv, const c
     options.stderr_fd = theirs[2];
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
-    talk->child = MAX(spawn_start(&options, NULL, error), 0);
+    pid_t child = spawn_start(&options, NULL, error);
+    talk->child = MAX(child, 0);
     talk_close_ends(theirs);
     if (talk->child == 0) {
         talk_free(talk);
         return NULL;
     }
     loop_child(loop, talk->child, process_ended, talk);
-    talk_begin(talk, question->road);
+    talk_ask(talk, question->road);
+    talk_listen(talk);
     return talk;
 }

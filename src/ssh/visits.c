@@ -36,7 +36,8 @@ static struct talk *start_talk(const struct visit *visit, const struct look *loo
     const struct talk_events events = {.decided = decided, .ended = ended, .data = (void *)visit};
     const struct talk_question question = {.command = look->address.command,
                                            .wanted = (const char *const *)look->wanted,
-                                           .road = look->asked.road};
+                                           .road = look->asked.road,
+                                           .is_lingering = host->lingers};
     const char *path = visit->lane ? connection_path(visit->lane->connection) : NULL;
     if (host->way == WAY_MUX) {
         return talk_through_master(host->hosts->loop, path, &question, &events, error);
@@ -70,7 +71,9 @@ void visits_begin(struct host *host, struct lane *lane, struct look *look)
         hosts_wait_again(look);
         lanes_drop(lane);
     } else {
-        hosts_fail(host->hosts, look, NET_LOOK_FAILED, "%s", error->message);
+        g_autofree char *why =
+            host->way == WAY_MUX ? g_strdup(error->message) : explain_spawn(error);
+        hosts_fail(host->hosts, look, NET_LOOK_FAILED, "%s", why);
     }
 }
 
@@ -88,8 +91,6 @@ static void answer_refs(struct visit *visit, GHashTable *refs)
 {
     const struct look_answer answer = {
         .outcome = NET_LOOK_REFS, .road = talk_road(visit->talk), .refs = refs};
-    visit->host->failures = 0;
-    visit->host->again_ms = 0;
     hosts_answer(visit->host->hosts, take_look(visit), &answer);
 }
 
@@ -125,6 +126,7 @@ static void answer_failure(struct visit *visit)
 static void conclude(struct visit *visit)
 {
     g_autoptr(GHashTable) refs = talk_take_refs(visit->talk);
+    visit->host->failures = 0;
     if (visit->lane) {
         visit->lane->served++;
     }
@@ -150,7 +152,10 @@ static void decided(void *data)
 static void lose(struct visit *visit)
 {
     struct look *look = take_look(visit);
-    const struct lane *lane = visit->lane;
+    struct lane *lane = visit->lane;
+    if (lane) {
+        lanes_rest(lane);
+    }
     unsigned limit = lane && lane->served > 0 ? LOSSES_SERVED_MAX : LOSSES_MAX;
     if (++look->losses <= limit) {
         hosts_wait_again(look);
@@ -175,18 +180,6 @@ void visits_lose_all(struct lane *lane)
     }
 }
 
-/* The server opens no session beside those that there are. */
-static void note_refusal(struct visit *visit)
-{
-    struct host *host = visit->host;
-    unsigned others = visit->lane->visits - 1;
-    if (others == 0) {
-        hosts_learn(host, WAY_PROCESS, host->sessions);
-    } else {
-        hosts_learn(host, host->way, MIN(host->sessions, others));
-    }
-}
-
 static void note_strangeness(struct visit *visit)
 {
     visit->host->hosts->way = WAY_CLIENT;
@@ -201,6 +194,7 @@ static void ended(void *data, enum talk_end end)
     struct lane *dead = NULL;
     switch (end) {
     case TALK_ENDED:
+        visit->host->lingers = talk_lingers(visit->talk);
         if (visit->look) {
             conclude(visit);
         }
@@ -215,7 +209,7 @@ static void ended(void *data, enum talk_end end)
         lose(visit);
         break;
     case TALK_REFUSED:
-        note_refusal(visit);
+        lanes_refuse(visit->lane);
         hosts_wait_again(take_look(visit));
         break;
     case TALK_STRANGE:
