@@ -238,10 +238,11 @@ static void prove_nothing_nearer(struct local_repository *found,
     }
 }
 
-static void note_owner(struct local_repository *repository, const struct stat *link)
+static void note_owner(struct local_repository *repository, const char *git_directory,
+                       const struct stat *link)
 {
     struct stat directory;
-    if (stat(repository->git_directory, &directory) < 0) {
+    if (stat(git_directory, &directory) < 0) {
         return;
     }
     repository->owner = (struct local_owner){
@@ -258,12 +259,13 @@ static void follow_link(struct local_repository *found, const struct local_repos
                         const char *path, const struct stat *status, int64_t settle_ms)
 {
     local_proof_set(&found->link, &known->link, path, settle_ms);
-    found->git_directory = read_link(path, "gitdir: ");
-    if (found->git_directory && !is_out_of_reach(found->git_directory, &found->doubt)) {
-        found->common_directory = common_directory_of(found->git_directory, &found->doubt);
+    g_autofree char *directory = read_link(path, "gitdir: ");
+    if (directory && !is_out_of_reach(directory, &found->doubt)) {
+        found->common_directory = common_directory_of(directory, &found->doubt);
     }
-    if (found->common_directory) {
-        note_owner(found, status);
+    if (directory && found->common_directory) {
+        note_owner(found, directory, status);
+        found->git_directory = g_steal_pointer(&directory);
     } else {
         local_doubt_raise(&found->doubt, true, "%s leads to no repository", path);
     }
@@ -293,8 +295,8 @@ static bool try_candidate(struct local_repository *found, const struct local_rep
         found->common_directory = common_directory_of(directory, &found->doubt);
     }
     if (found->common_directory) {
+        note_owner(found, directory, NULL);
         found->git_directory = g_steal_pointer(&directory);
-        note_owner(found, NULL);
     }
     return found->common_directory || found->doubt.reason;
 }

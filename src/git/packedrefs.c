@@ -116,11 +116,12 @@ static bool read_once(struct packed_refs *packed, const struct packed_refs_readi
     struct stat status;
     auto_fd fd =
         openat(reading->directory_fd, file_name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    int errnum = fd >= 0 && fstat(fd, &status) == 0 ? 0 : errno;
+    bool is_open = fd >= 0 && fstat(fd, &status) == 0;
+    int errnum = errno;
     g_clear_pointer(&packed->refs, g_ptr_array_unref);
     g_clear_pointer(&packed->fault, g_free);
     packed->refs = g_ptr_array_new_with_free_func(g_free);
-    if (errnum == 0) {
+    if (is_open) {
         stamp_from_status(&before, &status);
     } else if (errnum != ENOENT && errnum != ENOTDIR) {
         set_fault(packed, g_strerror(errnum));
@@ -128,7 +129,7 @@ static bool read_once(struct packed_refs *packed, const struct packed_refs_readi
         return true;
     }
     stamp_trust_note(&packed->trust, &before, clock_monotonic_ms(), reading->settle_ms);
-    if (errnum != 0) {
+    if (!is_open) {
         return true;
     }
     read_file(packed, reading, fd, &status);

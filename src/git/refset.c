@@ -136,7 +136,7 @@ GHashTable *refset_new(void)
     return g_hash_table_new_full(text_hash, g_str_equal, g_free, g_free);
 }
 
-static bool name_is_valid(const char *name)
+bool refset_name_is_valid(const char *name)
 {
     size_t length = g_str_has_prefix(name, heads)  ? strlen(heads)
                     : g_str_has_prefix(name, tags) ? strlen(tags)
@@ -164,7 +164,7 @@ bool refset_is_valid(const char *name, size_t name_length, const char *id, size_
 {
     char name_text[REFSET_MAX_NAME + 1], id_text[MAX_ID + 1];
     return copy_text(name_text, sizeof(name_text), name, name_length) &&
-           copy_text(id_text, sizeof(id_text), id, id_length) && name_is_valid(name_text) &&
+           copy_text(id_text, sizeof(id_text), id, id_length) && refset_name_is_valid(name_text) &&
            id_is_valid(id_text);
 }
 

@@ -31,7 +31,11 @@ bool refset_wants(const struct refset_wanted *wanted, const char *name);
 GHashTable *refset_new(void);
 
 /* True when the name is one that url_remote_branch_is_valid() takes, behind refs/heads/ or
- * refs/tags/, and the object id is 40 or 64 lower-case hexadecimal digits and not all zeros. */
+ * refs/tags/: no such name leads out of these two as the path of a file. */
+bool refset_name_is_valid(const char *name);
+
+/* True when the name is valid, and the object id is 40 or 64 lower-case hexadecimal digits and not
+ * all zeros. */
 bool refset_is_valid(const char *name, size_t name_length, const char *id, size_t id_length);
 
 /* Keeps a ref when `wanted` asks for it (NULL: whatever it is) and it is valid. False when the set

@@ -1,10 +1,6 @@
 #include "localrefs_fixture.h"
 
 #include <signal.h>
-#ifdef __linux__
-#include <sched.h>
-#include <sys/mount.h>
-#endif
 
 #include "git/looserefs.h"
 #include "git/packedrefs.h"
@@ -137,54 +133,6 @@ static void test_permissions(void)
     fixture_clear(&fixture);
 }
 
-#ifdef __linux__
-
-enum { LOOK_GOOD = 0, LOOK_BAD = 1, NO_FUSE = 77 };
-
-/* A file system whose program never answers, in a mount namespace of this process's own. */
-static int look_over_hanging_mount(const char *directory)
-{
-    int fd = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
-                 ? open("/dev/fuse", O_RDWR | O_CLOEXEC)
-                 : -1;
-    g_autofree char *options = g_strdup_printf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
-    if (fd < 0 || mount("hanging", directory, "fuse.hanging", 0, options) < 0)
-        return NO_FUSE;
-    g_autofree char *url = g_build_filename(directory, "app.git", NULL);
-    g_autofree char *shown = NULL;
-    bool good = look_new(url, main_only, &shown) == LOCAL_REFS_ASK_GIT &&
-                strstr(shown, "network file system");
-    return good ? LOOK_GOOD : LOOK_BAD;
-}
-
-/* Where there is no FUSE, what test_base_mounts.c shows has to do. */
-static void test_hanging_mount(void)
-{
-    struct fixture fixture;
-    fixture_init(&fixture);
-    int status = 0;
-    pid_t pid = fork();
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0)
-        _exit(look_over_hanging_mount(fixture.cache));
-    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (g_get_monotonic_time() > end) {
-            kill(pid, SIGKILL);
-            g_error("the look waits for the file system");
-        }
-        g_usleep(1000);
-    }
-    g_assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == NO_FUSE)
-        g_test_message("no FUSE here");
-    else
-        g_assert_cmpint(WEXITSTATUS(status), ==, LOOK_GOOD);
-    fixture_clear(&fixture);
-}
-
-#endif
-
 /* --------------------------------------------------------------------------- what has no bounds */
 
 static void test_many_loose(void)
@@ -209,9 +157,6 @@ static void test_many_loose(void)
     g_free(sh(fixture.source, "rm .git/refs/heads/b0"));
     g_assert_cmpint(look(&observer), ==, LOCAL_REFS_READ);
     g_assert_cmpuint(g_hash_table_size(observer.refs), ==, LOOSE_REFS_MAX_FILES);
-    settle(&observer);
-    g_free(sh(fixture.source, "git pack-refs --all"));
-    g_assert_cmpint(look(&observer), ==, LOCAL_REFS_SAME);
     observer_clear(&observer);
     fixture_clear(&fixture);
 }
@@ -222,10 +167,16 @@ static void test_many_directories(void)
     struct fixture fixture;
     fixture_init(&fixture);
     g_free(commit(&fixture, "echo 1 >a"));
-    g_free(sh(fixture.source, "cd .git/refs/heads; i=0; while test $i -lt 700; do "
-                              "mkdir d; cd -P d; i=$((i+1)); done"));
-    assert_look(fixture.source, all_branches, LOCAL_REFS_READ, "refs/heads/main=");
     g_autofree char *heads = path_in(fixture.source, ".git/refs/heads");
+    int at = open(heads, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < REFSET_MAX_NAME; i++) {
+        g_assert_cmpint(mkdirat(at, "d", 0777), ==, 0);
+        int below = openat(at, "d", O_RDONLY | O_DIRECTORY);
+        g_assert_cmpint(close(at), ==, 0);
+        at = below;
+    }
+    g_assert_cmpint(close(at), ==, 0);
+    assert_look(fixture.source, all_branches, LOCAL_REFS_READ, "refs/heads/main=");
     for (int i = 0; i < LOOSE_REFS_MAX_DIRECTORIES; i++) {
         g_autofree char *path = g_strdup_printf("%s/e%d", heads, i);
         g_assert_cmpint(mkdir(path, 0777), ==, 0);
@@ -317,7 +268,7 @@ static void test_names(void)
 
 /* ----------------------------------------------------------------------------- what never stops */
 
-enum { SWAP_LOOKS = 400, CHAIN = 400 };
+enum { SWAP_LOOKS = 200, CHAIN = 400 };
 
 static pid_t start(const char *directory, const char *line)
 {
@@ -467,9 +418,6 @@ int main(int argc, char **argv)
     g_test_add_func("/localrefs/special__files__never_block", test_special_files);
     g_test_add_func("/localrefs/links__in_circles__are_not_followed", test_links);
     g_test_add_func("/localrefs/permissions__missing__are_told", test_permissions);
-#ifdef __linux__
-    g_test_add_func("/localrefs/mount__that_hangs__is_not_touched", test_hanging_mount);
-#endif
     g_test_add_func("/localrefs/loose__too_many__are_left_to_git", test_many_loose);
     g_test_add_func("/localrefs/directories__too_many__are_left_to_git", test_many_directories);
     g_test_add_func("/localrefs/packed__too_big__is_left_to_git", test_big_packed);

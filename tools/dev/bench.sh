@@ -18,6 +18,7 @@ same run, what it is compared with, and prints the figures. The options are the 
               --json --roads=http,local --repositories=10000 --interval=60 --seconds=90
   idle        what nothing costs, beside Buildbot
   latency     from a push to the first step, beside a hook
+  local       a look at a repository on this machine alone, beside `git ls-remote` and two stat(2)
 EOF
 }
 
