@@ -18,6 +18,8 @@ same run, what it is compared with, and prints the figures. The options are the 
               --json --roads=http,local --repositories=10000 --interval=60 --seconds=90
   idle        what nothing costs, beside Buildbot
   latency     from a push to the first step, beside a hook
+  net_looks   what a look costs in phantom_ci-net alone
+  steps       what a step costs at each level of the sandbox, beside bubblewrap
 EOF
 }
 
