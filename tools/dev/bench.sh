@@ -19,6 +19,8 @@ same run, what it is compared with, and prints the figures. The options are the 
   idle        what nothing costs, beside Buildbot
   latency     from a push to the first step, beside a hook
   local       a look at a repository on this machine alone, beside `git ls-remote` and two stat(2)
+  net_looks   what a look costs in phantom_ci-net alone
+  steps       what a step costs at each level of the sandbox, beside bubblewrap
 EOF
 }
 
