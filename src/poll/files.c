@@ -60,9 +60,6 @@ void files_watch(struct files *files, struct tracked *tracked)
     if (refwatch_add(files->watch, tracked, directory, wants_tags(tracked->remote), &error)) {
         tracked->road.is_watched = true;
         files->events.changed(tracked, files->events.data);
-    } else if (error_has_code(error, ERROR_REMOTE)) {
-        /* Whoever asks a server of files that hangs, hangs with it: a child may. */
-        road_use_git_for_a_day(&tracked->road, "not on a disk of this machine", now_ms);
     } else if (!files->told && error_has_code(error, ERROR_LIMIT)) {
         files->told = true;
         event_print(EVENT_WARNING, "watch failed", "err", error->message, "note",

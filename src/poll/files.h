@@ -29,8 +29,7 @@ void files_free(struct files *files);
 enum local_refs_result files_look(struct tracked *tracked, GHashTable **refs, GError **error);
 
 /* Watches the files from now on, if they are not watched and can be. When the watch begins,
- * `changed` is called, for what happened before it stood. Files on no disk of this machine are left
- * to git (road_use_git_for_a_day()). */
+ * `changed` is called, for what happened before it stood. */
 void files_watch(struct files *files, struct tracked *tracked);
 void files_unwatch(struct files *files, struct tracked *tracked);
 
