@@ -425,8 +425,8 @@ static bool take_headers(struct decision *decision, const struct http_config *co
 }
 
 /* The setting that git alone can follow, or NULL. */
-static const char *decide(struct decision *decision, const struct http_config *config,
-                          const struct http_config *matched, const char *url)
+static char *decide(struct decision *decision, const struct http_config *config,
+                    const struct http_config *matched, const char *url)
 {
     const struct http_config *effective = matched ? matched : config;
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -437,17 +437,18 @@ static const char *decide(struct decision *decision, const struct http_config *c
         const char *name = http_variable(entry, &pattern);
         if (name && !pattern && g_hash_table_add(seen, (char *)name) &&
             !take_variable(decision, name, entry->value)) {
-            return g_intern_string(entry->key);
+            return g_strdup(entry->key);
         }
     }
     if ((matched && is_particular(config, url, "extraheader")) || !take_headers(decision, config)) {
-        return "http.extraheader";
+        return g_strdup("http.extraheader");
     }
-    return decision->options->len > OPTIONS_MAX_BYTES ? "more of http.* than fits" : NULL;
+    bool fits = decision->options->len <= OPTIONS_MAX_BYTES;
+    return fits ? NULL : g_strdup("more of http.* than fits");
 }
 
 char *http_config_decide(const struct http_config *config, const struct http_config *matched,
-                         const char *url, const char *home, const char **why_git)
+                         const char *url, const char *home, char **why_git)
 {
     struct decision decision = {.options = g_string_new(NULL), .home = home};
     *why_git = decide(&decision, config, matched, url);

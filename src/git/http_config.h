@@ -56,10 +56,10 @@ char *http_config_origin(const char *url);
  * setting names a path, the whole URL. Free with g_free(). */
 char *http_config_match_key(const struct http_config *config, const char *url);
 
-/* The options for looks at `url`, free with g_free(); or NULL and in *why_git (static) the setting
- * that only git itself can follow. `matched`: the parsed answer of --get-urlmatch, or NULL when the
+/* The options for looks at `url`; or NULL and in *why_git the setting that only git itself can
+ * follow. Free both with g_free(). `matched`: the parsed answer of --get-urlmatch, or NULL when the
  * URL is not particular. */
 char *http_config_decide(const struct http_config *config, const struct http_config *matched,
-                         const char *url, const char *home, const char **why_git);
+                         const char *url, const char *home, char **why_git);
 
 #endif

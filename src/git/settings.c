@@ -193,7 +193,6 @@ static bool can_follow(const char *url, const char *rewritten)
 
 static void plan_http(struct git_settings *settings, struct git_plan *plan)
 {
-    const char *why_git = NULL;
     bool is_particular = http_config_is_particular(settings->config, plan->url);
     const struct http_config *matched = is_particular ? match(settings, plan->url) : NULL;
     if (is_particular && !matched) {
@@ -201,8 +200,7 @@ static void plan_http(struct git_settings *settings, struct git_plan *plan)
         return;
     }
     plan->options =
-        http_config_decide(settings->config, matched, plan->url, g_getenv("HOME"), &why_git);
-    plan->why_git = g_strdup(why_git);
+        http_config_decide(settings->config, matched, plan->url, g_getenv("HOME"), &plan->why_git);
 }
 
 void git_settings_plan(struct git_settings *settings, const char *url, struct git_plan *plan)

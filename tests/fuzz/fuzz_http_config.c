@@ -12,7 +12,7 @@ static const char url[] = "https://me@git.example.org:8443/team/app.git";
 
 static void use(const struct http_config *config, const struct http_config *matched)
 {
-    const char *why_git = NULL;
+    g_autofree char *why_git = NULL;
     g_autofree char *options = http_config_decide(config, matched, url, "/home/me", &why_git);
     if (!options == !why_git) {
         abort();

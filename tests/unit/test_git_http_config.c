@@ -27,7 +27,7 @@ static char *decide(const char *settings, const char *matched, const char *url)
 {
     struct http_config *config = parse(settings, false);
     struct http_config *match = matched ? parse(matched, false) : NULL;
-    const char *why_git = NULL;
+    g_autofree char *why_git = NULL;
     g_autofree char *options = http_config_decide(config, match, url, "/home/me", &why_git);
     char *result;
     if (why_git) {
