@@ -39,7 +39,7 @@ def bwrap_arguments(operations):
     for operation in operations:
         kind, path, value = operation["operation"], operation.get("path"), operation.get("value")
         if kind == "namespace":
-            arguments += [f"--unshare-{value}" + ("-try" if value == "cgroup" else "")]
+            arguments += [f"--unshare-{value}"]
         elif kind == "no-network":
             arguments += ["--unshare-net"]
         elif kind == "capabilities":

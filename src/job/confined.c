@@ -14,6 +14,7 @@
 #include "base/libexec.h"
 #include "base/text.h"
 #include "job/stop.h"
+#include "sandbox/abilities.h"
 #include "sandbox/bubblewrap.h"
 #include "sandbox/hint.h"
 #include "sandbox/inside.h"
@@ -35,10 +36,26 @@ static bool network_is_allowed(const struct repo_config *repo)
            (repo->network == NETWORK_BY_LEVEL && repo->sandbox != SANDBOX_CHOICE_STRICT);
 }
 
-static struct sandbox_policy *make_policy(const struct repo_config *repo, const struct paths *paths,
-                                          const char *workspace, const char *temporary,
-                                          GError **error)
+/* "strict" promises that no process outside is seen. */
+static bool find_proc(const struct repo_config *repo, const char *bwrap, bool *shares_proc,
+                      GError **error)
 {
+    *shares_proc = !abilities_can_mount_proc(bwrap);
+    if (*shares_proc && repo->sandbox == SANDBOX_CHOICE_STRICT) {
+        g_set_error_literal(
+            error, JOB_ERROR_DOMAIN, ERROR_DENIED,
+            "no new /proc can be mounted in this container, sandbox or service; in "
+            "a unit of systemd take ProtectKernelTunables and ProtectKernelLogs out");
+        return false;
+    }
+    return true;
+}
+
+static struct sandbox_policy *make_policy(const struct repo_config *repo, const struct paths *paths,
+                                          const char *bwrap, const char *workspace,
+                                          const char *temporary, GError **error)
+{
+    bool shares_proc = false;
     static const enum sandbox_level levels[] = {
         [SANDBOX_CHOICE_OFF] = SANDBOX_OFF,
         [SANDBOX_CHOICE_WORKSPACE] = SANDBOX_WORKSPACE,
@@ -46,12 +63,13 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
     };
     const char *const own[] = {paths->config, paths->state, paths->cache, NULL};
     g_autofree char *helper = libexec_find("phantom_ci-sandbox", error);
-    if (!helper) {
+    if (!helper || !find_proc(repo, bwrap, &shares_proc, error)) {
         return NULL;
     }
     const struct sandbox_request request = {
         .level = levels[repo->sandbox],
         .network = network_is_allowed(repo),
+        .shares_proc = shares_proc,
         .workspace = workspace,
         .temporary = temporary,
         .home = g_getenv("HOME"),
@@ -74,7 +92,8 @@ bool confinement_new(const struct repo_config *repo, const struct paths *paths,
     }
     struct confinement *made = g_new0(struct confinement, 1);
     made->bwrap = bubblewrap_find(error);
-    made->policy = made->bwrap ? make_policy(repo, paths, workspace, temporary, error) : NULL;
+    made->policy =
+        made->bwrap ? make_policy(repo, paths, made->bwrap, workspace, temporary, error) : NULL;
     if (!made->policy) {
         confinement_free(made);
         return false;
@@ -97,6 +116,15 @@ void confinement_free(struct confinement *confinement)
 char *confinement_describe(const struct confinement *confinement)
 {
     return sandbox_plan_describe(confinement->plan);
+}
+
+const char *confinement_note(const struct confinement *confinement)
+{
+    return confinement && confinement->policy->shares_proc
+               ? "no new /proc can be mounted here, so the steps see the processes outside, though "
+                 "they can't reach them (in a unit of systemd: ProtectKernelTunables, "
+                 "ProtectKernelLogs)"
+               : NULL;
 }
 
 json_t *confinement_to_json(const struct confinement *confinement)

@@ -29,6 +29,9 @@ bool confinement_new(const struct repo_config *repo, const struct paths *paths,
                      GError **error);
 void confinement_free(struct confinement *confinement);
 
+/* What a job should be told of it: "..." or NULL. Static. */
+const char *confinement_note(const struct confinement *confinement);
+
 /* What it does, for people; free with g_free(). */
 char *confinement_describe(const struct confinement *confinement);
 /* The same as an array of objects; an empty one for NULL. */

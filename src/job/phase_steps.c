@@ -249,6 +249,10 @@ bool phase_steps(struct worker *worker)
                             config_sandbox_name(worker->repo->sandbox));
         return worker_end_by_error(worker, what, error);
     }
+    const char *note = confinement_note(worker->confinement);
+    if (note) {
+        worker_note(worker, "%s", note);
+    }
     bool good = true;
     for (unsigned i = 0; good && i < worker->workflow->steps->len; i++) {
         const struct workflow_step *wanted = g_ptr_array_index(worker->workflow->steps, i);

@@ -93,6 +93,8 @@ static int64_t next_due_ms(struct tracked *tracked, bool good, int64_t now_ms)
         wait_ms = schedule_after_success(interval_ms, !tracked->seen_well, g_random_int());
         tracked->seen_well = true;
     } else {
+        /* What failed may have been the recording: no watch tells when there is room again. */
+        interval_ms = remote_interval_ms(tracked->remote, now_ms - tracked->changed_ms);
         tracked->failures++;
         wait_ms = schedule_after_failure(interval_ms, tracked->failures, g_random_int());
     }

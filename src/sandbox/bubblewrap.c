@@ -73,8 +73,7 @@ static int open_text(const char *text, GError **error)
 
 static void put_namespace(struct building *building, const char *name)
 {
-    g_autofree char *option = strcmp(name, "cgroup") == 0 ? g_strdup("--unshare-cgroup-try")
-                                                          : g_strconcat("--unshare-", name, NULL);
+    g_autofree char *option = g_strconcat("--unshare-", name, NULL);
     put(building, option, NULL, NULL);
     if (strcmp(name, "uts") == 0) {
         put(building, "--hostname", "phantom-ci", NULL);
@@ -223,7 +222,8 @@ static const struct {
      "no new user namespace can be made here: sysctl user.max_user_namespaces, or a container or "
      "service that forbids it"},
     {"Can't mount proc",
-     "phantom_ci itself runs in a container or a sandbox that allows no new /proc"},
+     "no new /proc can be mounted in this container, sandbox or service; in a unit of systemd take "
+     "ProtectKernelTunables and ProtectKernelLogs out"},
     {"Unknown option", "this bubblewrap is too old: 0.5 or later is needed"},
     {"seccomp", "the kernel needs CONFIG_SECCOMP_FILTER"},
 };

@@ -308,15 +308,27 @@ static bool wait_for_news(struct inside *inside, int timeout_ms)
 static unsigned list_left(char *text, size_t size)
 {
     unsigned count = 0;
+    char self[32] = "";
+    char ours[64] = "";
     DIR *directory = opendir("/proc");
     const struct dirent *entry;
     text[0] = '\0';
+    /* /proc may be the host's: then this process has another number there, and others are in it. */
+    if (readlink("/proc/self", self, sizeof(self) - 1) < 0 ||
+        readlink("/proc/self/ns/pid", ours, sizeof(ours) - 1) < 0) {
+        self[0] = '\0';
+    }
     while (directory && (entry = readdir(directory))) {
         char path[300];
         char name[32] = "";
+        char theirs[64] = "";
         long pid = strtol(entry->d_name, NULL, 10);
+        snprintf(path, sizeof(path), "/proc/%s/ns/pid", entry->d_name);
+        bool is_inside = pid > 0 && strcmp(entry->d_name, self) != 0 &&
+                         readlink(path, theirs, sizeof(theirs) - 1) > 0 &&
+                         strcmp(theirs, ours) == 0;
         snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-        int fd = pid > 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        int fd = is_inside ? open(path, O_RDONLY | O_CLOEXEC) : -1;
         ssize_t length = fd >= 0 ? read(fd, name, sizeof(name) - 1) : -1;
         if (fd >= 0) {
             close(fd);

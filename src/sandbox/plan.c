@@ -107,8 +107,12 @@ static void add_private_places(const struct sandbox_policy *policy, GArray *moun
                      "sockets of services that act for the user lie there"));
     add_mount(mounts, RANK_SYSTEM,
               op_new(SANDBOX_OP_DEVICES, "/dev", NULL, "no disks, no host's terminals"));
-    add_mount(mounts, RANK_SYSTEM,
-              op_new(SANDBOX_OP_PROCESSES, "/proc", NULL, "the steps' own processes alone"));
+    add_mount(
+        mounts, RANK_SYSTEM,
+        policy->shares_proc
+            ? op_new(SANDBOX_OP_READ, "/proc", NULL,
+                     "a new one can't be mounted here: processes outside are seen, not reached")
+            : op_new(SANDBOX_OP_PROCESSES, "/proc", NULL, "the steps' own processes alone"));
     if (policy->resolver) {
         add_mount(mounts, RANK_JOB,
                   op_new(SANDBOX_OP_READ, policy->resolver, NULL, "name resolution"));
@@ -303,7 +307,6 @@ GPtrArray *sandbox_plan_new(const struct sandbox_policy *policy)
     add(plan, SANDBOX_OP_NAMESPACE, "user", "no rights over anything outside");
     add(plan, SANDBOX_OP_NAMESPACE, "pid", "no process outside is seen, all inside end together");
     add(plan, SANDBOX_OP_NAMESPACE, "ipc", "no shared memory with others");
-    add(plan, SANDBOX_OP_NAMESPACE, "cgroup", "its own group is the root");
     if (!policy->network) {
         add(plan, SANDBOX_OP_NO_NETWORK, NULL, "network = false");
     }

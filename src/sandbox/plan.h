@@ -16,7 +16,7 @@
 #include "sandbox/policy.h"
 
 enum sandbox_op_kind {
-    SANDBOX_OP_NAMESPACE,      /* text: user, pid, ipc, uts, cgroup, net */
+    SANDBOX_OP_NAMESPACE,      /* text: user, pid, ipc, uts */
     SANDBOX_OP_CAPABILITIES,   /* all are dropped */
     SANDBOX_OP_READ,           /* path: as on the host, read-only */
     SANDBOX_OP_WRITE,          /* path: as on the host, writable; text: another place that is shown

@@ -208,6 +208,7 @@ struct sandbox_policy *sandbox_policy_new(const struct sandbox_request *request,
     struct sandbox_policy *policy = g_new0(struct sandbox_policy, 1);
     policy->level = request->level;
     policy->network = request->network;
+    policy->shares_proc = request->shares_proc;
     policy->home = request->home ? canonical(request->home) : NULL;
     policy->resolver = request->network ? find_resolver() : NULL;
     policy->own = list_those_there(request->own);

@@ -24,6 +24,7 @@ const char *sandbox_level_name(enum sandbox_level level);
 struct sandbox_request {
     enum sandbox_level level;
     bool network;
+    bool shares_proc;      /* no new /proc can be mounted here: the host's is shown, read-only */
     const char *workspace; /* where the steps run; writable */
     const char *temporary; /* the job's own directory for temporary files; writable, also as /tmp */
     const char *home;      /* of the user, or NULL */
@@ -37,6 +38,7 @@ struct sandbox_request {
 struct sandbox_policy {
     enum sandbox_level level;
     bool network;
+    bool shares_proc;
     char *workspace, *temporary;
     char *home;     /* or NULL */
     char *resolver; /* the file behind /etc/resolv.conf when that lies below /run, or NULL */

@@ -34,7 +34,7 @@ def test_an_automatic_interval_follows_the_quiet_time(phantom, ref_server):
     age_branches(phantom, 7 * 24 * 60 * MINUTE_MS)
     daemon = phantom.start()
     assert 14 * MINUTE_MS <= wait_between_looks(phantom) <= 16 * MINUTE_MS, "the upper bound"
-    phantom.cli("status", "--stale", "1ms", check=0)
+    phantom.wait_until(lambda: phantom.cli("status", "--stale", "1ms").returncode == 0, what="a look of this daemon")
 
 
 def test_a_push_makes_an_automatic_interval_short_again(phantom, repo, http):
