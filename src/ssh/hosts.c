@@ -216,7 +216,9 @@ char *hosts_time_out(struct hosts *hosts, struct look *look)
     }
     g_autofree char *before = host->failures > 0 && !visit ? g_strdup(host->error) : NULL;
     hosts_remove(hosts, look);
-    (void)dead;
+    if (dead) {
+        lanes_drop(dead);
+    }
     return g_strconcat(what, before ? "; before that: " : NULL, before, NULL);
 }
 

@@ -1,5 +1,7 @@
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -205,3 +207,49 @@ def looks(start_looks):
 @pytest.fixture
 def net(start_net):
     return start_net()
+
+
+@pytest.fixture
+def make_sshd(place):
+    """Starts an sshd for phantom_ci-ssh."""
+    from env.sshlooks import Sshd
+    (place / "home").mkdir(exist_ok=True)
+    started = []
+
+    def make(*args, **options):
+        started.append(Sshd(place, *args, **options))
+        return started[-1]
+    yield make
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def sshd(make_sshd):
+    return make_sshd()
+
+
+@pytest.fixture
+def start_ssh_looks(place):
+    """Starts phantom_ci-ssh; at the end each must come to a clean end and leave nothing behind."""
+    from env.sshlooks import SshLooks
+    started = []
+    runtime = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-"))
+
+    def make(*args, **options):
+        started.append(SshLooks(place, runtime, *args, **options))
+        return started[-1]
+    yield make
+    try:
+        for looks in started:
+            if looks.process.poll() is None:
+                assert looks.stop() == 0, looks.errors
+        left = list(runtime.rglob("*"))
+    finally:
+        shutil.rmtree(runtime)
+    assert not left
+
+
+@pytest.fixture
+def ssh_looks(start_ssh_looks):
+    return start_ssh_looks()

@@ -41,10 +41,10 @@ def test_an_unknown_host_key_is_untrusted_and_the_answer_says_how_to_accept_it(s
 def test_a_changed_host_key_is_untrusted_and_both_fingerprints_are_told(ssh_looks, sshd, repo):
     repo.commit_and_push()
     assert ssh_looks.ask(sshd.url(repo.bare)).outcome == "refs"
-    master, = ssh_looks.masters()
-    sshd.swap_host_key()
-    os.kill(master, signal.SIGKILL)
+    for master in ssh_looks.masters():
+        os.kill(master, signal.SIGKILL)
     wait_until(lambda: not ssh_looks.masters(), 60, "the end of the connection")
+    sshd.swap_host_key()
     answer = ssh_looks.ask(sshd.url(repo.bare))
     assert answer.outcome == "untrusted" and answer.refs is None
     assert sshd.fingerprint("host_a") in answer.error and sshd.fingerprint("host_b") in answer.error

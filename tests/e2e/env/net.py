@@ -59,11 +59,13 @@ def clean_environment(directory, **more):
 class Net:
     """A running phantom_ci-net; its answers are collected as they come."""
 
+    program = NET
+
     def __init__(self, directory, *args, env=None, wrapper=(), **options):
         self.answers = []
         self.broken = b""
         self.process = subprocess.Popen(
-            [*wrapper, NET, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*wrapper, self.program, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0, **options)
         self.threads = [threading.Thread(target=self._read_answers, daemon=True),
                         threading.Thread(target=self._read_errors, daemon=True)]
