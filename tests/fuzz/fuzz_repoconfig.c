@@ -26,11 +26,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(good == (error == NULL));
     require(good || error_has_code(error, ERROR_INVALID));
     require(config.id_length == 40 || config.id_length == 64);
-    /* What git takes can be followed by more, and then still says what it said. */
+    /* What git takes can be followed by more, and then still says what it said. Two newlines: a
+     * backslash at the end may take the first. */
     if (good && size > 0) {
         struct repoconfig more;
         g_autofree char *longer =
-            g_strdup_printf("%.*s\n[transfer]\nhideRefs = x\n", (int)size, text);
+            g_strdup_printf("%.*s\n\n[transfer]\nhideRefs = x\n", (int)size, text);
         repoconfig_init(&more);
         require(repoconfig_parse(&more, longer, strlen(longer), NULL));
         require(more.hides_refs && more.id_length == config.id_length &&
