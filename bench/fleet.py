@@ -8,15 +8,19 @@ together, how often the daemon woke up, and how many repositories waited more th
 server saw it or (local) as the daemon tells. The same number of looks by `git ls-remote` is extrapolated from looks of
 it before and after, at the same server or paths. Local repositories that the daemon watches need no looks while
 nothing happens; they are compared with the looks that would be due.
+
+100,000 repositories with poll_interval = "auto" are a simulation of some hours by simulate_fleet.c, which runs the code
+that decides when to look; what a look costs is taken from the measured road over http.
 """
 import itertools
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
 
-from common import Phantom, git_environment, make_many, parser_of_roads, voluntary_switches
+from common import BUILD, Phantom, git_environment, make_many, parser_of_roads, voluntary_switches
 from parts.refs_server import Server
 from parts.rival import ls_remote
 from parts.tree import KEEPER, Tree
@@ -25,6 +29,7 @@ LATE = 1.1          # of the interval
 RIVAL_S = 5         # before, and again after
 SAMPLE_S = 5
 CPU_TARGET, MEMORY_TARGET = 5.0, 60e6
+SIMULATION = {"remotes": 100000, "hosts": 1000, "hours": 6, "least_ms": 15000, "most_ms": 900000}
 
 
 class HttpFleet:
@@ -163,8 +168,36 @@ def print_fleet(figures, options):
     sys.stdout.flush()
 
 
+def simulate(measured):
+    """`measured`: the figures over http, or None when they were not asked for."""
+    subprocess.run(["ninja", "-C", str(BUILD), "bench/simulate_fleet"], check=True, stdout=subprocess.DEVNULL)
+    out = subprocess.run([str(BUILD / "bench" / "simulate_fleet"), *map(str, SIMULATION.values())], check=True,
+                         stdout=subprocess.PIPE).stdout
+    figures = {"road": "simulation", **SIMULATION, **json.loads(out)}
+    if measured:
+        looks_per_second = figures["looks_per_minute"] / 60
+        figures["cpu_percent"] = measured["cpu_percent"] * looks_per_second / (measured["looks"] / measured["seconds"])
+        figures["git_percent"] = measured["git_cpu_ms"] * looks_per_second / 10
+    return figures
+
+
+def print_simulation(figures):
+    print(f"simulation: {figures['remotes']} repositories on {figures['hosts']} hosts, poll_interval = \"auto\" from "
+          f"{figures['least_ms'] / 1000:.0f} s to {figures['most_ms'] / 60000:.0f} min, {figures['hours']} hours")
+    print_line("looks a minute", f"{figures['looks_per_minute']:.0f}", "", f"{figures['remotes']} at an interval of 60 s")
+    print_line("pushes a minute", f"{figures['pushes'] / figures['minutes']:.0f}")
+    print_line("from push to seen, median", f"{figures['wait_median_s']:.0f}", "s",
+               f"95 % within {figures['wait_p95_s']:.0f} s")
+    print_line("latest look", f"{figures['worst_late_ms'] / 1000:.1f}", "s")
+    print_line("CPU of the decision", f"{figures['processor_us_per_look']:.2f}", "us", "a look")
+    if "cpu_percent" in figures:
+        print_line("CPU, one core = 100 %", f"{figures['cpu_percent']:.2f}", "%", "at the price of a look over http above")
+        print_line("`git ls-remote` instead", f"{figures['git_percent']:.2f}", "%")
+    sys.stdout.flush()
+
+
 def parse():
-    parser = parser_of_roads("fleet", "10,000 repositories in one daemon", FLEETS)
+    parser = parser_of_roads("fleet", "10,000 repositories in one daemon", [*FLEETS, "simulation"])
     parser.add_argument("--repositories", type=int, default=10000)
     parser.add_argument("--interval", type=int, default=60, help="in seconds")
     parser.add_argument("--seconds", type=float, default=90, help="that are measured")
@@ -176,9 +209,15 @@ def main():
     results = []
     with tempfile.TemporaryDirectory(prefix="phantom_ci-bench-") as name:
         for road in options.roads:
+            if road == "simulation":
+                continue
             results.append(run_fleet(road, pathlib.Path(name) / road, options))
             if not options.json:
                 print_fleet(results[-1], options)
+    if "simulation" in options.roads:
+        results.append(simulate(next((figures for figures in results if figures["road"] == "http"), None)))
+        if not options.json:
+            print_simulation(results[-1])
     if options.json:
         print(json.dumps(results, indent=2))
 
