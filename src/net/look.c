@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/wipe.h"
 #include "net/look_internal.h"
 #include "net/setting.h"

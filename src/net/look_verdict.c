@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "git/hints.h"

@@ -1,6 +1,5 @@
 #include "net/messages.h"
 
-#include "base/error.h"
 #include "base/fault.h"
 #include "net/http.h"
 

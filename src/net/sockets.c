@@ -1,7 +1,6 @@
 #include "net/sockets.h"
 
 #include <errno.h>
-#include <string.h>
 #ifdef __linux__
 #include <sys/epoll.h>
 #endif
