@@ -99,9 +99,10 @@ int main(int argc, char **argv)
     struct cost second = cost_of(look, looks, 1);
     struct cost quiet = cost_of(look, looks, rounds);
     struct cost stat_cost = cost_of(stat_twice, stats, rounds);
-    printf("{\"first\": [%.0f, %.0f], \"second\": [%.0f, %.0f], \"quiet\": [%.0f, %.0f], \"stats\": "
-           "[%.0f, %.0f]}\n",
-           first.cpu_ns, first.wall_ns, second.cpu_ns, second.wall_ns, quiet.cpu_ns, quiet.wall_ns,
-           stat_cost.cpu_ns, stat_cost.wall_ns);
+    printf(
+        "{\"first\": [%.0f, %.0f], \"second\": [%.0f, %.0f], \"quiet\": [%.0f, %.0f], \"stats\": "
+        "[%.0f, %.0f]}\n",
+        first.cpu_ns, first.wall_ns, second.cpu_ns, second.wall_ns, quiet.cpu_ns, quiet.wall_ns,
+        stat_cost.cpu_ns, stat_cost.wall_ns);
     return 0;
 }
