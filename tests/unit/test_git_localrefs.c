@@ -398,8 +398,8 @@ static const char *const happenings[] = {
     "test -L .git/refs/heads || mv .git/refs/heads .git/hidden; ln -sn ../hidden .git/refs/heads",
     "test -L .git/refs/heads && rm .git/refs/heads && mv .git/hidden .git/refs/heads",
     "mv ../source ../away",
-    "rm -rf ../copy; cp -r ../source ../copy; mv ../source ../old; mv ../copy ../source; rm -rf "
-    "../old",
+    ("rm -rf ../copy; cp -r ../source ../copy; mv ../source ../old; mv ../copy ../source; "
+     "rm -rf ../old"),
     "git update-ref refs/heads/$B $C; git pack-refs --all; git update-ref refs/heads/$B $P",
     "git config --unset-all transfer.hideRefs; find .git/refs/ -type f -empty -delete",
     "git config --unset-all transfer.hideRefs; find .git/refs/ -type f -empty -delete",
