@@ -85,6 +85,25 @@ struct looks *looks_new(GByteArray *output, int login_fd, GError **error)
     return looks;
 }
 
+/* As many as there is memory for now. */
+static void call_back(struct looks *looks)
+{
+    while (looks->shared.large_left > 0 && looks->put_off.head) {
+        struct look *look = g_queue_pop_head(&looks->put_off);
+        look_allow_large(look);
+        look_queue_call_back(looks->queue, look_ticket(look));
+    }
+}
+
+/* Not to be begun before a large one has gone; the last of them may have gone since this look was
+ * stopped. */
+static void put_off(struct looks *looks, struct look *look)
+{
+    look_queue_put_off(looks->queue, look_ticket(look));
+    g_queue_push_tail(&looks->put_off, look);
+    call_back(looks);
+}
+
 /* Wherever it is. */
 static void drop(struct looks *looks, struct look *look)
 {
@@ -101,11 +120,7 @@ static void drop(struct looks *looks, struct look *look)
     bool was_large = look_is_large(look);
     look_free(look);
     if (was_large) {
-        struct look *next = g_queue_pop_head(&looks->put_off);
-        if (next) {
-            look_allow_large(next);
-            look_queue_call_back(looks->queue, look_ticket(next));
-        }
+        call_back(looks);
 #ifdef __GLIBC__
         malloc_trim(0);
 #endif
@@ -176,8 +191,7 @@ static void take_done(struct looks *looks)
             begin(looks, look);
             break;
         case LOOK_NEXT_PUT_OFF:
-            look_queue_put_off(looks->queue, look_ticket(look));
-            g_queue_push_tail(&looks->put_off, look);
+            put_off(looks, look);
             break;
         case LOOK_NEXT_ANSWER:
             answer(looks, look);

@@ -1,6 +1,9 @@
 """phantom_ci-net --looks at servers that misbehave: each look has its answer, in bounded time and memory, and the next
 look at a good server works."""
 import gzip
+import pathlib
+import signal
+import threading
 import time
 import zlib
 
@@ -11,6 +14,7 @@ from env.looks import digest, look
 from env.lookserver import FIXED_REFS, SERVICE, TIP, pkt
 from env.net import sanitized
 from env.servers import free_port
+from env.waiting import wait_until
 
 RESULT, ADVERTISEMENT = "application/x-git-upload-pack-result", "application/x-git-upload-pack-advertisement"
 FLUSH = b"0000"
@@ -258,6 +262,62 @@ def test_many_looks_with_many_refs_at_once_share_the_memory_for_four(ask):
                                   options="maxConnections=20") for i in range(20)))
     for i in range(20):
         assert ask.looks.answer(f"m{i}", 300).refs == refs
+
+
+class Halves:
+    """Answers whose last `rest` bytes come when the test says so."""
+
+    def __init__(self, body, rest):
+        self.body, self.rest = body, rest
+        self.port, self.released = 0, threading.Event()
+
+    def reply(self):
+        def act(_, connection):
+            connection.sendall(replies.head(200, [("Content-Type", RESULT), ("Content-Length", len(self.body))]))
+            connection.sendall(self.body[:-self.rest])
+            self.port = connection.getpeername()[1]
+            self.released.wait()
+            connection.sendall(self.body[-self.rest:])
+        return replies.Reply(act)
+
+    def unread(self):
+        """Bytes on the way to the reader, or with it and not yet taken; None before the first part was sent."""
+        ends = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        on_the_way = [int(end[4].partition(":")[0], 16) for end in ends if end[2].endswith(f":{self.port:04X}")]
+        there = [int(end[4].partition(":")[2], 16) for end in ends if end[1].endswith(f":{self.port:04X}")]
+        return sum(on_the_way + there) if self.port else None
+
+
+def state_of(looks):
+    return pathlib.Path(f"/proc/{looks.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("_", range(4))
+def test_a_look_that_finds_no_memory_while_the_last_large_ones_end_is_asked_again(ask, _):
+    """Four large answers end and a fifth becomes large, in one turn of the loop: mostly, for a timer of libcurl's may
+    come between. All come in the end either way."""
+    refs = branches(5_000)
+    large = [Halves(many(refs), 4096) for _ in range(4)]
+    fifth = Halves(many(refs), len(many(refs)) - 256 * 1024 + 2048)
+    ask.receiver.script(*(one.reply() for one in [*large, fifth]))
+    ask.receiver.default = result(many(refs))
+    try:
+        for number, one in enumerate([*large, fifth]):
+            ask.looks.write(look(f"m{number}", ask.url, road="v2", wanted="refs/heads/*", timeout_ms=300_000))
+            wait_until(lambda one=one: one.unread() == 0, what="a first part")
+        # Asleep: what it has heard of is then heard of in the order in which it comes.
+        wait_until(lambda: state_of(ask.looks) == "S", what="sleep")
+        ask.looks.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: state_of(ask.looks) == "T", what="the stop")
+        for one in [*large, fifth]:
+            one.released.set()
+            wait_until(lambda one=one: one.unread() >= one.rest, what="a second part")
+    finally:
+        ask.looks.process.send_signal(signal.SIGCONT)
+        for one in [*large, fifth]:
+            one.released.set()
+    for number in range(5):
+        assert ask.looks.answer(f"m{number}", 300).refs == refs
 
 
 def test_answers_that_nobody_takes_are_waited_for(place, receiver):
