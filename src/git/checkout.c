@@ -164,12 +164,28 @@ static bool run_git(struct fill *fill, const char *const *arguments, struct spaw
 
 /* ---- the steps of filling ---- */
 
+/* cache_prune() removes the directory above as long as it is empty: then once more. */
+static bool make_workspace(const char *path, GError **error)
+{
+    g_autofree char *above = g_path_get_dirname(path);
+    int attempt = 1;
+    while (mkdir(path, 0755) != 0 && errno != EEXIST) {
+        if (errno != ENOENT || attempt++ == OPEN_ATTEMPTS) {
+            return error_set_errno(error, GIT_ERROR, errno, "can't make the workspace %s", path);
+        }
+        if (!file_ensure_private_directory(above, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Whatever took the workspace's place (a step may rename it) is not followed. */
 static bool open_workspace(struct fill *fill, GError **error)
 {
     const char *path = fill->checkout->workspace;
-    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
-        return error_set_errno(error, GIT_ERROR, errno, "can't make the workspace %s", path);
+    if (!make_workspace(path, error)) {
+        return false;
     }
     struct stat status;
     if (lstat(path, &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
@@ -428,7 +444,8 @@ static bool fill_workspace(struct fill *fill, GError **error)
     fill->trouble = TROUBLE_FINAL;
     fill->root_fd = -1;
     fill->tree = NULL;
-    bool ok = list_tree(fill, error) && open_workspace(fill, error);
+    /* First the directory: git refuses a work tree whose parent is not there. */
+    bool ok = open_workspace(fill, error) && list_tree(fill, error);
     if (ok) {
         check_attributes(fill);
         ok = fill_and_prove(fill, error) && write_throwaway_git(fill, error) &&

@@ -36,6 +36,20 @@ static void test_fresh(void)
     site_clear(&site);
 }
 
+/* gc removes empty directories of sections at any time, whoever holds the lock of a workspace. */
+static void test_section_removed(void)
+{
+    struct site site;
+    site_init(&site);
+    g_autofree char *sha = project(&site.fixture);
+    g_autofree char *section = g_path_get_dirname(site.workspace);
+    g_assert_cmpint(rmdir(section), ==, 0);
+    prepare(&site, sha);
+    assert_like_a_fresh_clone(&site, sha);
+    g_assert_false(site.replaced);
+    site_clear(&site);
+}
+
 /* Each line is what a step may leave behind; the next job's tree is the commit's all the same. */
 static void test_dirt(void)
 {
@@ -293,6 +307,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/git_checkout/tree__F4_commits_in_any_order__is_a_fresh_clone", test_fresh);
+    g_test_add_func("/git_checkout/tree__section_removed_after_opening__is_a_fresh_clone",
+                    test_section_removed);
     g_test_add_func("/git_checkout/tree__F1_dirt_of_every_kind__is_a_fresh_clone", test_dirt);
     g_test_add_func("/git_checkout/tree__hidden_change__is_undone", test_hidden_change);
     g_test_add_func("/git_checkout/git__S1_S2_poisoned__runs_nothing", test_poisoned_git);
