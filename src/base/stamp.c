@@ -29,15 +29,20 @@ void stamp_from_status(struct stamp *stamp, const struct stat *status)
     };
 }
 
+bool stamp_from_errno(struct stamp *stamp, int errnum)
+{
+    *stamp = (struct stamp){.mode = 0, .is_blocked = errnum == ENOTDIR};
+    return errnum == ENOENT || errnum == ENOTDIR;
+}
+
 bool stamp_take(int directory_fd, const char *path, bool follow, struct stamp *stamp)
 {
     struct stat status;
-    *stamp = (struct stamp){.mode = 0};
     if (fstatat(directory_fd, path, &status, follow ? 0 : AT_SYMLINK_NOFOLLOW) == 0) {
         stamp_from_status(stamp, &status);
         return true;
     }
-    return errno == ENOENT || errno == ENOTDIR;
+    return stamp_from_errno(stamp, errno);
 }
 
 bool stamp_is_absent(const struct stamp *stamp)
@@ -49,7 +54,8 @@ bool stamp_equals(const struct stamp *left, const struct stamp *right)
 {
     return left->inode == right->inode && left->changed_ns == right->changed_ns &&
            left->modified_ns == right->modified_ns && left->size_bytes == right->size_bytes &&
-           left->device == right->device && left->mode == right->mode;
+           left->device == right->device && left->mode == right->mode &&
+           left->is_blocked == right->is_blocked;
 }
 
 bool stamp_contents_equal(const struct stamp *before, const struct stamp *after)

@@ -24,10 +24,13 @@ struct stamp {
     uint64_t device, inode;
     int64_t modified_ns, changed_ns;
     int64_t size_bytes;
-    mode_t mode; /* 0: there is no such file */
+    mode_t mode;     /* 0: there is no such file */
+    bool is_blocked; /* there is none, and can be none: its directory is a file */
 };
 
 void stamp_from_status(struct stamp *stamp, const struct stat *status);
+/* Of what could not be opened or looked at: false when that does not say that it is not there. */
+bool stamp_from_errno(struct stamp *stamp, int errnum);
 
 /* Of directory_fd/path (AT_FDCWD: as open(2)); a symbolic link is followed or not. A file that is
  * not there (ENOENT, ENOTDIR) has a stamp, too. False with errno when it can't be told. */

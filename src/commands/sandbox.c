@@ -32,11 +32,15 @@ int command_sandbox(const struct command *command, int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
     int code = command_parse(command, &context, entries, COMMAND_JSON, &argc, &argv, 1, -1);
-    char **words = code < 0 ? argv + 2 : NULL;
-    if (words && *words && strcmp(*words, "--") == 0) {
+    if (code >= 0) {
+        command_context_clear(&context);
+        return code;
+    }
+    char **words = argv + 2;
+    if (*words && strcmp(*words, "--") == 0) {
         words++;
     }
-    if (code < 0 && *words && (explain || context.json)) {
+    if (*words && (explain || context.json)) {
         code = command_fail_text(
             EXIT_CODE_USAGE, "--explain and --json print what the sandbox does; they go without "
                              "a command");

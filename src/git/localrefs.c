@@ -115,6 +115,11 @@ static const char *resolve(struct local_refs *local, const struct loose_ref *ref
         if (target && target->kind == LOOSE_REF_ID) {
             return target->value;
         }
+        /* Where a branch `a` is in the way of `a/b`, git finds a packed `a/b` for itself, but not
+         * as what a symbolic ref points to. */
+        if (target && target->trust.stamp.is_blocked) {
+            break;
+        }
         if (target && target->kind == LOOSE_REF_ABSENT) {
             const struct packed_ref *packed = packed_refs_find(&local->packed, ref->value);
             return packed ? packed->id : NULL;

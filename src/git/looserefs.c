@@ -93,8 +93,8 @@ static void ref_doubt(struct loose_ref *ref, const struct loose_refs_reading *re
 static void ref_cannot_be_opened(struct loose_ref *ref, const struct loose_refs_reading *reading,
                                  int errnum)
 {
-    struct stamp absent = {.mode = 0};
-    if (errnum == ENOENT || errnum == ENOTDIR) {
+    struct stamp absent;
+    if (stamp_from_errno(&absent, errnum)) {
         stamp_trust_note(&ref->trust, &absent, clock_monotonic_ms(), reading->settle_ms);
         ref_set(ref, LOOSE_REF_ABSENT, NULL);
     } else {

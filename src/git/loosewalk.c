@@ -181,14 +181,14 @@ static void list_entries(struct walk *walk, const struct loose_directory *direct
 static bool list_once(struct walk *walk, struct loose_directory *directory)
 {
     const struct loose_refs_reading *reading = walk->reading;
-    struct stamp before = {.mode = 0}, after;
+    struct stamp before, after;
     struct stat status;
     auto_fd fd = openat(reading->directory_fd, directory->name,
                         O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
     walk->doubtful = false;
     if (fd >= 0 && fstat(fd, &status) == 0) {
         stamp_from_status(&before, &status);
-    } else if (errno != ENOENT && errno != ENOTDIR) {
+    } else if (!stamp_from_errno(&before, errno)) {
         walk_doubt(walk, directory->name, g_strerror(errno));
     }
     stamp_trust_note(&directory->trust, &before, clock_monotonic_ms(), reading->settle_ms);

@@ -112,7 +112,7 @@ static void read_file(struct packed_refs *packed, const struct packed_refs_readi
 /* False when it changed meanwhile. */
 static bool read_once(struct packed_refs *packed, const struct packed_refs_reading *reading)
 {
-    struct stamp before = {.mode = 0}, after;
+    struct stamp before, after;
     struct stat status;
     auto_fd fd =
         openat(reading->directory_fd, file_name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -123,7 +123,7 @@ static bool read_once(struct packed_refs *packed, const struct packed_refs_readi
     packed->refs = g_ptr_array_new_with_free_func(g_free);
     if (is_open) {
         stamp_from_status(&before, &status);
-    } else if (errnum != ENOENT && errnum != ENOTDIR) {
+    } else if (!stamp_from_errno(&before, errnum)) {
         set_fault(packed, g_strerror(errnum));
         packed->trust = (struct stamp_trust){.known = false};
         return true;

@@ -68,14 +68,13 @@ static void host_free(void *data)
     g_free(host);
 }
 
-static struct agenda_host *take_host(struct agenda *agenda, const char *name)
+static struct agenda_host *find_host(struct agenda *agenda, const char *name)
 {
-    struct agenda_host *host = name ? g_hash_table_lookup(agenda->hosts, name) : &agenda->here;
+    struct agenda_host *host = g_hash_table_lookup(agenda->hosts, name);
     if (!host) {
         host = host_new(name);
         g_hash_table_insert(agenda->hosts, host->name, host);
     }
-    host->items++;
     return host;
 }
 
@@ -201,7 +200,8 @@ struct agenda_item *agenda_oldest(const struct agenda *agenda, enum agenda_lane 
 void agenda_add(struct agenda *agenda, struct agenda_item *item, const char *host,
                 enum agenda_lane lane)
 {
-    item->host = take_host(agenda, host);
+    item->host = host ? find_host(agenda, host) : &agenda->here;
+    item->host->items++;
     item->lane = lane;
     item->state = AGENDA_RESTING;
 }

@@ -424,6 +424,7 @@ int main(int argc, char **argv)
         fputs("phantom_ci-sandbox is started by phantom_ci-job, not by hand; to try a command in a "
               "sandbox: phantom_ci sandbox NAME -- COMMAND\n",
               stderr);
+        free(inside.write);
         return 2;
     }
     sigset_t child;

@@ -116,10 +116,10 @@ static bool read_string(struct reader *reader, const char **text, size_t *length
 /* Names and values that a later OpenSSH may add without a new version. */
 static bool skip_extensions(struct reader *reader)
 {
-    const char *text;
+    const char *name, *value;
     size_t length;
     while (reader->left > 0) {
-        if (!read_string(reader, &text, &length) || !read_string(reader, &text, &length)) {
+        if (!read_string(reader, &name, &length) || !read_string(reader, &value, &length)) {
             return false;
         }
     }

@@ -182,7 +182,7 @@ static bool ran_later(struct store *store, const struct job *job, bool *answer, 
     int64_t run = 0;
     g_autofree char *sha = NULL;
     bool good = store_job_last_run(store, job->repo, job->branch, G_MAXINT64, &run, &sha, error);
-    *answer = good && run > job->id && strcmp(sha, job->sha) == 0;
+    *answer = good && run > job->id && g_strcmp0(sha, job->sha) == 0;
     return good;
 }
 

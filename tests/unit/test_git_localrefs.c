@@ -285,9 +285,40 @@ static void test_left_to_git(void)
     assert_left_to_git(
         "mkdir .git/x; cp .git/refs/heads/b .git/x/; ln -s ../../x .git/refs/heads/x", all_branches,
         false);
+    assert_left_to_git(
+        "git branch c/d; git pack-refs --all; git symbolic-ref refs/heads/alias "
+        "refs/heads/c/d; rm -rf .git/refs/heads/c; git rev-parse main >.git/refs/heads/c",
+        all_branches, true);
     assert_left_to_git("true", tags, true);
     /* a file without a word on what is peeled */
     assert_left_to_git("git pack-refs --all; sed -i -e 1d -e '/^^/d' .git/packed-refs", tags, true);
+}
+
+/* git resolves no symbolic ref to refs/heads/c/d while there is a file refs/heads/c. */
+static void test_branch_in_the_way(void)
+{
+    static const char *const alias[] = {"refs/heads/alias", NULL};
+    static const char *const both[] = {"refs/heads/alias", "refs/heads/c/d", NULL};
+    static const char *const *const wanted[] = {alias, both};
+    for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
+        struct fixture fixture;
+        struct observer observer;
+        fixture_init(&fixture);
+        g_free(commit(&fixture,
+                      "git commit -q --allow-empty -m x; git branch c/d; git pack-refs --all;"
+                      "git symbolic-ref refs/heads/alias refs/heads/c/d;"
+                      "rm -rf .git/refs/heads/c"));
+        observer_init(&observer, fixture.source, wanted[i]);
+        assert_result(&observer, LOCAL_REFS_READ);
+        settle(&observer);
+        g_free(sh(fixture.source, "git rev-parse main >.git/refs/heads/c"));
+        assert_result(&observer, LOCAL_REFS_ASK_GIT);
+        settle(&observer);
+        g_free(sh(fixture.source, "rm .git/refs/heads/c"));
+        assert_result(&observer, LOCAL_REFS_READ);
+        observer_clear(&observer);
+        fixture_clear(&fixture);
+    }
 }
 
 static void test_peeled_tags(void)
@@ -487,6 +518,8 @@ int main(int argc, char **argv)
     g_test_add_func("/localrefs/look__stamps_are_young__reads_again", test_young);
     g_test_add_func("/localrefs/look__files_written_in_place__reads_them", test_written_in_place);
     g_test_add_func("/localrefs/look__only_git_can_tell__is_left_to_git", test_left_to_git);
+    g_test_add_func("/localrefs/symbolic__a_branch_in_the_way_of_its_target__is_left_to_git",
+                    test_branch_in_the_way);
     g_test_add_func("/localrefs/tags__packed__are_peeled", test_peeled_tags);
     g_test_add_func("/localrefs/owner__another_user__git_decides_once", test_other_owner);
     g_test_add_func("/localrefs/reftable__changed__is_left_to_git", test_reftable);
