@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from common import Phantom, cpu_seconds, git_environment, make_repository, status
+from common import Phantom, cpu_seconds, git_environment, make_repository, status, voluntary_switches
 
 REPOSITORIES, SECONDS = 100, 60
 
@@ -32,15 +32,6 @@ c['db'] = {{'db_url': 'sqlite:///state.sqlite'}}
 """
 
 
-def switches(pid):
-    """Voluntary switches of all threads."""
-    total = 0
-    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        text = (thread / "status").read_text()
-        total += int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0])
-    return total
-
-
 def start_buildbot(directory, repositories):
     base = directory / "master"
     run = {"cwd": directory, "env": git_environment(directory), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -52,7 +43,7 @@ def start_buildbot(directory, repositories):
 
 def measure(processes):
     time.sleep(70)  # the first looks, and the start of Buildbot, are over
-    before = {who: (switches(p.pid), cpu_seconds(p.pid)) for who, p in processes.items()}
+    before = {who: (voluntary_switches(p.pid), cpu_seconds(p.pid)) for who, p in processes.items()}
     time.sleep(SECONDS)
     print(f"{REPOSITORIES} quiet repositories at 60 s, {SECONDS} s:")
     figures = {}
@@ -60,7 +51,7 @@ def measure(processes):
         if process.poll() is not None:
             raise SystemExit(f"{who} has ended with {process.returncode}")
         rss, _ = status(process.pid)
-        figures[who] = (rss, switches(process.pid) - before[who][0], cpu_seconds(process.pid) - before[who][1])
+        figures[who] = (rss, voluntary_switches(process.pid) - before[who][0], cpu_seconds(process.pid) - before[who][1])
         print(f"  {who:12} {rss / 1024:8.1f} MiB resident {figures[who][1]:8} wake-ups {figures[who][2]:8.2f} s CPU, "
               "git included")
     if "buildbot" in figures:

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "commands/commands.h"
 #include "git/url.h"
+#include "poll/cron.h"
 
 static bool check_url(const char *text, GError **error)
 {
@@ -17,6 +18,12 @@ static bool check_url(const char *text, GError **error)
         url_clear(&url);
     }
     return good;
+}
+
+static bool check_schedule(const char *text, GError **error)
+{
+    struct cron cron;
+    return cron_parse(text, &cron, error);
 }
 
 static int unknown_command(const char *name)
@@ -89,6 +96,7 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    config_set_checks(check_url, url_branch_name_is_valid);
+    config_set_checks(&(struct config_checks){
+        .url = check_url, .ref_name = url_branch_name_is_valid, .schedule = check_schedule});
     return dispatch(argc, argv);
 }

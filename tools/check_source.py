@@ -19,17 +19,19 @@ FUNCTION_LINES = 80
 
 # folder -> folders it may include besides itself. `.` is src/main.c, which ties the parts together.
 ARROWS = {
-    ".": {"base", "commands", "daemon", "git"},
+    ".": {"base", "commands", "daemon", "git", "poll"},
     "base": set(),
     "config": {"base"},
     "store": {"base"},
     "git": {"base"},
     "sandbox": {"base"},
     "notify": {"base", "config", "store"},
-    "poll": {"base", "config", "git"},
-    "net": {"base", "sandbox"},
+    "credential": {"base", "git", "net"},
+    "poll": {"base", "config", "git", "net"},
+    "net": {"base", "git", "sandbox"},
+    "ssh": {"base", "git", "net"},
     "daemon": {"base", "config", "store", "poll", "net", "notify"},
-    "job": {"base", "config", "store", "git", "notify"},
+    "job": {"base", "config", "store", "git", "notify", "sandbox"},
     "commands": {"base", "config", "store", "git", "sandbox", "notify", "net", "poll", "daemon"},
 }
 
@@ -38,9 +40,10 @@ LIBRARIES = {
     r"sqlite3\.h": r"src/store/",
     r"toml\+\+": r"src/config/toml_shim\.cpp$",
     r"curl/": r"src/net/",
-    r"jansson\.h": r"src/(config|commands|daemon|notify)/",
+    r"jansson\.h": r"src/(config|commands|daemon|job|notify)/",
     r"seccomp\.h|linux/landlock\.h": r"src/sandbox/",
-    r"sys/socket\.h": r"src/daemon/sd_notify\.c$|src/sandbox/filter\.c$|src/net/attempt\.c$",
+    r"sys/socket\.h": r"src/daemon/sd_notify\.c$|src/sandbox/filter\.c$|src/net/attempt\.c$"
+                        r"|src/ssh/control\.c$",
     r"netdb\.h|pwd\.h|gio/": r"^$",
 }
 
@@ -55,7 +58,7 @@ BANNED = {
     r"|g_get_real_name": ("asks the user database, which may open a socket", None),
     r"getaddrinfo|gethostbyname|socket|socketpair|connect|bind|listen|accept4?": (
         "nothing here opens a connection",
-        r"^src/daemon/sd_notify\.c$|^src/net/attempt\.c$|^tests/"),
+        r"^src/daemon/sd_notify\.c$|^src/net/attempt\.c$|^src/ssh/control\.c$|^tests/"),
     r"explicit_bzero|memrchr|strchrnul|mempcpy": ("macOS has none (base/wipe.h overwrites)", None),
     r"vfork|setjmp|longjmp": ("control flow that cleanup attributes do not survive", None),
 }

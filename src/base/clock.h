@@ -8,6 +8,10 @@
 int64_t clock_now_ms(void);
 int64_t clock_monotonic_ms(void);
 
+/* How much clock_now_ms() is ahead of the system's clock: 0, but in builds with injected faults the
+ * number of milliseconds in the file that PHANTOM_CI_TEST_CLOCK names. */
+int64_t clock_offset_ms(void);
+
 /* Local time, "2026-11-23 19:39:02"; "-" for 0. Free with g_free(). */
 char *clock_format(int64_t utc_ms);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -23,14 +24,15 @@ void fd_cleanup(int *fd)
     errno = saved_errno;
 }
 
-bool fd_pipe(int ends[2], GError **error)
+static bool make_pipe(int ends[2], int flags, GError **error)
 {
 #ifdef __linux__
-    bool made = pipe2(ends, O_CLOEXEC) == 0;
+    bool made = pipe2(ends, O_CLOEXEC | flags) == 0;
 #else
     bool made = pipe(ends) == 0;
     for (int i = 0; made && i < 2; i++) {
         fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, flags);
     }
 #endif
     if (!made) {
@@ -39,6 +41,16 @@ bool fd_pipe(int ends[2], GError **error)
         return error_set_errno(error, BASE_ERROR, errno, "cannot make a pipe");
     }
     return true;
+}
+
+bool fd_pipe(int ends[2], GError **error)
+{
+    return make_pipe(ends, 0, error);
+}
+
+bool fd_pipe_nonblocking(int ends[2], GError **error)
+{
+    return make_pipe(ends, O_NONBLOCK, error);
 }
 
 bool fd_set_nonblocking(int fd, bool nonblocking, GError **error)
@@ -75,6 +87,12 @@ ssize_t fd_read(int fd, void *bytes, size_t size)
         length = read(fd, bytes, size);
     } while (length < 0 && errno == EINTR);
     return length;
+}
+
+int fd_waiting_bytes(int fd)
+{
+    int count = 0;
+    return fd >= 0 && ioctl(fd, FIONREAD, &count) == 0 ? count : 0;
 }
 
 char *fd_read_to_end(int fd, size_t limit_bytes, size_t *length, GError **error)

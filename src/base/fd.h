@@ -19,6 +19,8 @@ void fd_close(int *fd);
 
 /* Both ends close-on-exec. ends[0] reads, ends[1] writes; both -1 on failure. */
 bool fd_pipe(int ends[2], GError **error);
+/* The same; neither end blocks. */
+bool fd_pipe_nonblocking(int ends[2], GError **error);
 
 bool fd_set_nonblocking(int fd, bool nonblocking, GError **error);
 
@@ -27,6 +29,9 @@ bool fd_write_all(int fd, const void *bytes, size_t length, GError **error);
 
 /* One read through EINTR: > 0 bytes, 0 at the end, -1 with errno. */
 ssize_t fd_read(int fd, void *bytes, size_t size);
+
+/* How many bytes could be read now from a pipe or socket; 0 when that is not known. */
+int fd_waiting_bytes(int fd);
 
 /* Reads to the end into a NUL-terminated buffer (the NUL is not counted). ERROR_LIMIT when there is
  * more than `limit_bytes`. The caller frees with g_free(). NULL on failure. */

@@ -12,24 +12,71 @@
 
 enum { COMPONENT_MAX_BYTES = 200, COMPONENT_HASH_DIGITS = 16 };
 
-char *file_read(const char *path, size_t limit_bytes, size_t *length, GError **error)
+/* O_NONBLOCK: opening a FIFO that nobody writes would wait for ever. */
+static int open_to_read(const char *path, int flags, struct stat *status, GError **error)
 {
-    /* O_NONBLOCK: opening a FIFO that nobody writes would wait for ever. */
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0) {
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+    if (fd < 0 && errno == ELOOP) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s is a symbolic link, which is not followed here; name the file itself",
+                    path);
+        return -1;
+    }
+    if (fd < 0 || fstat(fd, status) < 0) {
         error_set_errno(error, BASE_ERROR, errno, "cannot read %s", path);
-        return NULL;
+        return -1;
     }
-    if (!S_ISREG(status.st_mode)) {
+    if (!S_ISREG(status->st_mode)) {
         g_set_error(error, BASE_ERROR, ERROR_INVALID, "%s is not a regular file", path);
-        return NULL;
+        return -1;
     }
+    return g_steal_fd(&fd);
+}
+
+static bool is_trusted(const char *path, const struct stat *status, GError **error)
+{
+    g_autofree char *quoted = g_shell_quote(path);
+    if (status->st_uid != geteuid() && status->st_uid != 0) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s belongs to user %u, neither to the user who runs this (%u) nor to root; "
+                    "mend it with: chown %u %s",
+                    path, (unsigned)status->st_uid, (unsigned)geteuid(), (unsigned)geteuid(),
+                    quoted);
+        return false;
+    }
+    if (status->st_mode & 0022) {
+        g_set_error(error, BASE_ERROR, ERROR_DENIED,
+                    "%s may be written by others (mode %03o); mend it with: chmod go-w %s", path,
+                    (unsigned)(status->st_mode & 0777), quoted);
+        return false;
+    }
+    return true;
+}
+
+static char *read_opened(int fd, const char *path, size_t limit_bytes, size_t *length,
+                         GError **error)
+{
     char *bytes = fd_read_to_end(fd, limit_bytes, length, error);
     if (!bytes) {
         g_prefix_error(error, "%s: ", path);
     }
     return bytes;
+}
+
+char *file_read(const char *path, size_t limit_bytes, size_t *length, GError **error)
+{
+    struct stat status;
+    auto_fd fd = open_to_read(path, 0, &status, error);
+    return fd < 0 ? NULL : read_opened(fd, path, limit_bytes, length, error);
+}
+
+char *file_read_trusted(const char *path, size_t limit_bytes, size_t *length, GError **error)
+{
+    struct stat status;
+    auto_fd fd = open_to_read(path, O_NOFOLLOW, &status, error);
+    return fd < 0 || !is_trusted(path, &status, error)
+               ? NULL
+               : read_opened(fd, path, limit_bytes, length, error);
 }
 
 bool file_write_atomic(const char *path, const char *bytes, size_t length, int mode, GError **error)

@@ -16,6 +16,11 @@
  * free with g_free(). */
 char *file_read(const char *path, size_t limit_bytes, size_t *length, GError **error);
 
+/* The same for a file that decides what may run: no symlink is followed at its end, it must belong
+ * to this user or root and be writable by nobody else (as sshd's StrictModes); ERROR_DENIED names
+ * path, owner and mode, and how to mend it. */
+char *file_read_trusted(const char *path, size_t limit_bytes, size_t *length, GError **error);
+
 /* Writes with fsync and rename, keeping the mode of an existing file (else `mode`); a symlink at
  * `path` is resolved, so that the file it points to is replaced, not the link. */
 bool file_write_atomic(const char *path, const char *bytes, size_t length, int mode,

@@ -1,4 +1,4 @@
-/* The helper executables (phantom_ci-job, phantom_ci-net) that belong to this one. */
+/* The helper executables (phantom_ci-job, phantom_ci-net, ...) that belong to this one. */
 #ifndef PHANTOM_CI_BASE_LIBEXEC_H
 #define PHANTOM_CI_BASE_LIBEXEC_H
 

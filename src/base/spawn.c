@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #endif
 
-enum { FIRST_CLOSED_FD = 4, PASSED_FD = 3, FALLBACK_MAX_FD = 4096 };
+enum { FIRST_PASSED_FD = 3, FALLBACK_MAX_FD = 4096 };
 
 /* Everything that the child needs, made before the fork: after it only async-signal-safe calls are
  * allowed. */
@@ -68,15 +68,15 @@ static void reset_signals(const struct plan *plan)
     sigprocmask(SIG_SETMASK, &plan->no_signals, NULL);
 }
 
-static void close_the_rest(void)
+static void close_the_rest(int first)
 {
 #if defined(__linux__) && defined(SYS_close_range)
     enum { CLOSE_ON_EXEC = 1U << 2 }; /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */
-    if (syscall(SYS_close_range, FIRST_CLOSED_FD, ~0U, CLOSE_ON_EXEC) == 0) {
+    if (syscall(SYS_close_range, (unsigned)first, ~0U, CLOSE_ON_EXEC) == 0) {
         return;
     }
 #endif
-    for (int fd = FIRST_CLOSED_FD; fd < FALLBACK_MAX_FD; fd++) {
+    for (int fd = first; fd < FALLBACK_MAX_FD; fd++) {
         int flags = fcntl(fd, F_GETFD);
         if (flags >= 0) {
             fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
@@ -84,33 +84,40 @@ static void close_the_rest(void)
     }
 }
 
-/* Puts the wanted descriptors at 0 to 3. All are first copied above 3, so that none is overwritten
- * before its turn. */
-static bool place_fds(const struct plan *plan)
+static int first_closed_fd(const struct spawn_options *options)
+{
+    return FIRST_PASSED_FD + options->pass_count;
+}
+
+static int wanted_fd(const struct plan *plan, int number)
 {
     const struct spawn_options *options = plan->options;
-    const int wanted[4] = {options->stdin_fd, options->stdout_fd, options->stderr_fd,
-                           options->pass_fd};
-    int copies[4];
-    for (int i = 0; i < 4; i++) {
-        int source = wanted[i];
-        if (source == SPAWN_FD_NULL && i < 3) {
-            source = plan->null_fd;
-        } else if (source == SPAWN_FD_INHERIT) {
-            source = i;
-        }
-        copies[i] = source >= 0 ? fcntl(source, F_DUPFD_CLOEXEC, FIRST_CLOSED_FD) : -1;
-        if (source >= 0 && copies[i] < 0) {
+    if (number >= FIRST_PASSED_FD) {
+        return options->pass_fds[number - FIRST_PASSED_FD];
+    }
+    const int standard[FIRST_PASSED_FD] = {options->stdin_fd, options->stdout_fd,
+                                           options->stderr_fd};
+    return standard[number] == SPAWN_FD_NULL      ? plan->null_fd
+           : standard[number] == SPAWN_FD_INHERIT ? number
+                                                  : standard[number];
+}
+
+/* Puts the wanted descriptors at 0 and up. All are first copied above them, so that none is
+ * overwritten before its turn. */
+static bool place_fds(const struct plan *plan)
+{
+    int count = first_closed_fd(plan->options);
+    int copies[FIRST_PASSED_FD + SPAWN_MAX_PASSED];
+    for (int i = 0; i < count; i++) {
+        copies[i] = fcntl(wanted_fd(plan, i), F_DUPFD_CLOEXEC, count);
+        if (copies[i] < 0) {
             return false;
         }
     }
-    for (int i = 0; i < 4; i++) {
-        if (copies[i] >= 0 && dup2(copies[i], i) < 0) {
+    for (int i = 0; i < count; i++) {
+        if (dup2(copies[i], i) < 0) {
             return false;
         }
-    }
-    if (copies[PASSED_FD] < 0) {
-        close(PASSED_FD);
     }
     return true;
 }
@@ -142,8 +149,9 @@ static int try_programs(const struct plan *plan)
 static void run_child(struct plan *plan, pid_t parent)
 {
     const struct spawn_options *options = plan->options;
-    /* Out of the way of 0 to 3. */
-    int status_fd = fcntl(plan->status_fd, F_DUPFD_CLOEXEC, FIRST_CLOSED_FD);
+    /* Out of the way of those that are passed. */
+    int first_closed = first_closed_fd(options);
+    int status_fd = fcntl(plan->status_fd, F_DUPFD_CLOEXEC, first_closed);
     if (status_fd < 0) {
         fail_child(plan, SPAWN_STAGE_SETUP, errno);
     }
@@ -164,7 +172,7 @@ static void run_child(struct plan *plan, pid_t parent)
     if (!place_fds(plan)) {
         fail_child(plan, SPAWN_STAGE_SETUP, errno);
     }
-    close_the_rest();
+    close_the_rest(first_closed);
     if (options->directory && chdir(options->directory) < 0) {
         fail_child(plan, SPAWN_STAGE_DIRECTORY, errno);
     }
@@ -193,6 +201,7 @@ pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *fai
 {
     extern char **environ;
     struct spawn_failure told = {SPAWN_STAGE_NONE, 0};
+    g_assert(options->pass_count >= 0 && options->pass_count <= SPAWN_MAX_PASSED);
     struct plan plan = {.options = options,
                         .envp = options->envp ? options->envp : (const char *const *)environ};
     int ends[2];

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2 };
+enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8 };
 
 struct spawn_options {
     /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
@@ -27,7 +27,9 @@ struct spawn_options {
     const char *directory;   /* NULL = this process's */
     /* SPAWN_FD_NULL = /dev/null, SPAWN_FD_INHERIT, or a descriptor */
     int stdin_fd, stdout_fd, stderr_fd;
-    int pass_fd;      /* one more descriptor, passed as number 3, or -1 */
+    /* more descriptors, passed as 3, 4, ...; at most SPAWN_MAX_PASSED */
+    const int *pass_fds;
+    int pass_count;
     bool new_session; /* setsid(): own session and process group */
     /* Linux: sent to the child when this thread's process ends; 0 = none */
     int parent_death_signal;
@@ -36,7 +38,7 @@ struct spawn_options {
 #define SPAWN_OPTIONS_INIT                                                                         \
     {                                                                                              \
         .argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                  \
-        .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fd = -1,                     \
+        .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fds = NULL, .pass_count = 0, \
         .new_session = false, .parent_death_signal = 0                                             \
     }
 

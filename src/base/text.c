@@ -108,6 +108,72 @@ bool text_is_glob(const char *text)
     return strpbrk(text, "*?[") != NULL;
 }
 
+static guint64 rotate(guint64 value, unsigned bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static void sip_round(guint64 v[4])
+{
+    v[0] += v[1];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[2] = rotate(v[2], 32);
+}
+
+static void sip_word(guint64 v[4], guint64 word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    v[0] ^= word;
+}
+
+/* The words of the state before any text: a key, mixed with SipHash's constants. */
+static const guint64 *sip_start(void)
+{
+    static guint64 start[4];
+    static gsize ready;
+    if (g_once_init_enter(&ready)) {
+        guint64 key[2];
+        for (unsigned i = 0; i < G_N_ELEMENTS(key); i++) {
+            key[i] = (guint64)g_random_int() << 32 | g_random_int();
+        }
+        start[0] = key[0] ^ G_GUINT64_CONSTANT(0x736f6d6570736575);
+        start[1] = key[1] ^ G_GUINT64_CONSTANT(0x646f72616e646f6d);
+        start[2] = key[0] ^ G_GUINT64_CONSTANT(0x6c7967656e657261);
+        start[3] = key[1] ^ G_GUINT64_CONSTANT(0x7465646279746573);
+        g_once_init_leave(&ready, 1);
+    }
+    return start;
+}
+
+guint text_hash(gconstpointer text)
+{
+    const char *at = text;
+    size_t length = strlen(at), left = length;
+    guint64 v[4], word;
+    memcpy(v, sip_start(), sizeof(v));
+    for (; left >= sizeof(word); at += sizeof(word), left -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        sip_word(v, word);
+    }
+    word = 0;
+    memcpy(&word, at, left);
+    sip_word(v, word ^ (guint64)length << 56);
+    v[2] ^= 0xff;
+    for (unsigned i = 0; i < 3; i++) {
+        sip_round(v);
+    }
+    guint64 hash = v[0] ^ v[1] ^ v[2] ^ v[3];
+    return (guint)(hash ^ hash >> 32);
+}
+
 char *text_join_words(char *const *argv)
 {
     GString *text = g_string_new(NULL);

@@ -27,6 +27,11 @@ const char *text_nearest(const char *word, const char *const *candidates);
 bool text_glob_match(const char *pattern, const char *name);
 bool text_is_glob(const char *text);
 
+/* For hash tables whose keys others choose, in the place of g_str_hash(): keyed with a random
+ * number of this process (SipHash-1-3), so that nobody can choose keys that all fall on one value
+ * and make each of a hundred thousand look-ups walk past all the others. */
+guint text_hash(gconstpointer text);
+
 /* argv as a person would type it, quoted where needed. Free with g_free(). */
 char *text_join_words(char *const *argv);
 

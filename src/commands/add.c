@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
@@ -11,6 +12,7 @@
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/url.h"
+#include "sandbox/abilities.h"
 
 enum { LOOK_TIMEOUT_MS = 30000, HOST_KEY_TIMEOUT_MS = 10000, BRANCHES_SHOWN = 10 };
 
@@ -18,8 +20,9 @@ struct addition {
     struct command_context *context;
     const char *url, *branch;
     char *name, *ssh_key;
+    char *sandbox; /* the level, as it is written */
     gboolean run, no_check;
-    GHashTable *refs; /* what the remote has; NULL with --no-check */
+    GHashTable *refs; /* the remote's branches (git/refset.h); NULL with --no-check */
 };
 
 /* An unknown host is never trusted by us: a person compares fingerprints. */
@@ -50,11 +53,20 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
+static const char *find_tip(const struct addition *addition)
+{
+    g_autofree char *full = g_strconcat(REFKEY_HEADS, addition->branch, NULL);
+    return addition->refs ? g_hash_table_lookup(addition->refs, full) : NULL;
+}
+
 static int report_missing_branch(const struct addition *addition)
 {
     unsigned count = 0;
     g_autofree const char **names =
         (const char **)g_hash_table_get_keys_as_array(addition->refs, &count);
+    for (unsigned i = 0; i < count; i++) {
+        names[i] += strlen(REFKEY_HEADS);
+    }
     qsort(names, count, sizeof(*names), compare_names);
     const char *nearest = text_nearest(addition->branch, names);
     g_autoptr(GString) list = g_string_new(NULL);
@@ -77,7 +89,7 @@ static int check_remote(struct addition *addition, const struct url *url)
         return code;
     }
     const struct git_remote remote = {addition->url, addition->ssh_key};
-    static const char *const every_branch[] = {NULL};
+    static const char *const every_branch[] = {REFKEY_HEADS "*", NULL};
     g_autoptr(GError) error = NULL;
     addition->refs = git_look_now(&remote, every_branch, LOOK_TIMEOUT_MS, &error);
     if (!addition->refs) {
@@ -87,8 +99,31 @@ static int check_remote(struct addition *addition, const struct url *url)
         return code;
     }
     bool is_name = *addition->branch && !text_is_glob(addition->branch);
-    if (is_name && !g_hash_table_contains(addition->refs, addition->branch)) {
+    if (is_name && !find_tip(addition)) {
         return report_missing_branch(addition);
+    }
+    return -1;
+}
+
+/* A level that can't be had here is written all the same: the jobs say what is missing, and nothing
+ * runs without it. */
+static int check_sandbox(struct addition *addition)
+{
+    if (!addition->sandbox) {
+        addition->sandbox = g_strdup(config_sandbox_name(SANDBOX_CHOICE_WORKSPACE));
+    }
+    if (!config_sandbox_is_known(addition->sandbox)) {
+        return command_fail_text(EXIT_CODE_USAGE,
+                                 "--sandbox is off, workspace or strict, found \"%s\"",
+                                 addition->sandbox);
+    }
+    g_autofree char *bubblewrap = abilities_find_bubblewrap();
+    if (!bubblewrap && strcmp(addition->sandbox, "off") != 0) {
+        fprintf(stderr,
+                "phantom_ci: note: sandbox = \"%s\" needs bubblewrap, which is not installed here "
+                "(apt install bubblewrap); until then no step runs. Without a sandbox: --sandbox "
+                "off\n",
+                addition->sandbox);
     }
     return -1;
 }
@@ -110,14 +145,14 @@ static int check_arguments(struct addition *addition, struct url *url)
         g_free(addition->ssh_key);
         addition->ssh_key = absolute;
     }
-    return -1;
+    return check_sandbox(addition);
 }
 
 /* The whole new Repo.toml is checked as the daemon will check it, before the old one is touched. */
 static int write_section(const struct addition *addition)
 {
     const struct edit_section section = {addition->name, addition->url, addition->branch,
-                                         addition->ssh_key};
+                                         addition->ssh_key, addition->sandbox};
     const char *directory = addition->context->paths.config;
     g_autofree char *path = paths_repo_toml(&addition->context->paths);
     g_autoptr(GError) error = NULL;
@@ -157,16 +192,18 @@ static bool queue_tips(const struct addition *addition, const struct repo_config
     g_autofree char *selection = repo_config_selection(repo);
     bool good = store_repo_put_selection(store, repo->name, selection, error);
     GHashTableIter iterator;
-    void *name = NULL;
+    void *full = NULL;
     void *tip = NULL;
     g_hash_table_iter_init(&iterator, addition->refs);
-    while (good && g_hash_table_iter_next(&iterator, &name, &tip)) {
-        if (!repo_config_wants_branch(repo, name)) {
+    while (good && g_hash_table_iter_next(&iterator, &full, &tip)) {
+        const char *key = refkey_of(full);
+        if (!repo_config_wants_branch(repo, refkey_branch(key))) {
             continue;
         }
-        struct branch branch = {.repo = repo->name, .name = name, .tip = tip, .seen_ms = now_ms};
+        struct branch branch = {
+            .repo = repo->name, .name = (char *)key, .tip = tip, .seen_ms = now_ms};
         struct job_request request = {.repo = repo->name,
-                                      .branch = name,
+                                      .branch = key,
                                       .sha = tip,
                                       .trigger = JOB_TRIGGER_ADD,
                                       .priority = repo->priority};
@@ -174,7 +211,7 @@ static bool queue_tips(const struct addition *addition, const struct repo_config
         good = store_branch_put(store, &branch, error) &&
                store_job_enqueue(store, &request, now_ms, &id, NULL, error);
         if (good) {
-            g_autofree char *shown = text_escape(name);
+            g_autofree char *shown = text_escape(refkey_branch(key));
             printf("job %" G_GINT64_FORMAT " queued: %s of %s\n", id, text_short_id(tip), shown);
         }
     }
@@ -213,7 +250,7 @@ static int finish(const struct addition *addition)
         return code;
     }
     wake_daemon(&addition->context->paths);
-    const char *tip = addition->refs ? g_hash_table_lookup(addition->refs, addition->branch) : NULL;
+    const char *tip = find_tip(addition);
     g_autofree char *branch = text_escape(addition->branch);
     printf("%s is watched now, %s%s\n", addition->name, *branch ? "branch " : "every branch",
            branch);
@@ -235,6 +272,8 @@ int command_add(const struct command *command, int argc, char **argv)
          "its name (default: the last part of the URL)", "NAME"},
         {"ssh-key", 0, 0, G_OPTION_ARG_FILENAME, &addition.ssh_key, "the private key for ssh",
          "FILE"},
+        {"sandbox", 0, 0, G_OPTION_ARG_STRING, &addition.sandbox,
+         "off, workspace (default) or strict: what its steps may see and do", "LEVEL"},
         {"run", 0, 0, G_OPTION_ARG_NONE, &addition.run, "run the present tip at once", NULL},
         {"no-check", 0, 0, G_OPTION_ARG_NONE, &addition.no_check, "do not ask the remote first",
          NULL},
@@ -267,6 +306,7 @@ int command_add(const struct command *command, int argc, char **argv)
     g_clear_pointer(&addition.refs, g_hash_table_unref);
     g_free(addition.name);
     g_free(addition.ssh_key);
+    g_free(addition.sandbox);
     command_context_clear(&context);
     return code;
 }

@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 
 int command_add(const struct command *command, int argc, char **argv);
+int command_approve(const struct command *command, int argc, char **argv);
 int command_backup(const struct command *command, int argc, char **argv);
 int command_cancel(const struct command *command, int argc, char **argv);
 int command_check(const struct command *command, int argc, char **argv);
@@ -26,6 +27,7 @@ int command_reset(const struct command *command, int argc, char **argv);
 int command_restore(const struct command *command, int argc, char **argv);
 int command_resume(const struct command *command, int argc, char **argv);
 int command_retry(const struct command *command, int argc, char **argv);
+int command_sandbox(const struct command *command, int argc, char **argv);
 int command_run(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 int command_version(const struct command *command, int argc, char **argv);

@@ -6,11 +6,12 @@
 #include <unistd.h>
 
 #include "base/disk.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "commands/all.h"
 
 const struct command commands[] = {
-    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--run] [--no-check]",
+    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--sandbox LEVEL] [--run] [--no-check]",
      "watch a branch of a repository",
      "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a "
      "glob "
@@ -22,27 +23,39 @@ const struct command commands[] = {
     {"repo", "[FILTER]", "list repositories, their branches, last jobs and looks", NULL,
      command_repo},
     {"jobs", "[FILTER] [--state S] [--limit N]", "list jobs, newest first",
-     "FILTER is a part of a repository's or branch's name, the beginning of a SHA, or a state.",
+     "FILTER is a part of a repository's, branch's or tag's name, the beginning of a SHA, or a "
+     "state.",
      command_jobs},
     {"job", "ID", "show one job with its steps", NULL, command_job},
     {"logs",
-     "[FILTER|JOB] [--repo R] [--branch B] [--limit N] [--step N] [-f] [--timestamps] [--raw]",
+     "[FILTER|JOB] [--repo R] [--branch B | --tag T] [--limit N] [--step N] [-f] [--timestamps] "
+     "[--raw]",
      "print what the steps of jobs wrote",
      "With a job's number: its whole output, byte for byte unless it goes to a terminal. Without: "
      "the newest "
      "50 lines over all matching jobs (--limit 0: all), each led by its job.",
      command_logs},
-    {"run", "NAME [--branch B] [--sha S] [--detach] [--force]",
-     "run a branch's tip, or an older commit of it, now",
+    {"run", "NAME [--branch B [--sha S] | --tag T] [--detach] [--force]",
+     "run a branch's tip, an older commit of it, or a tag, now",
      "In the foreground with live output; the exit code is 0 when the job succeeded. Ctrl-C "
      "cancels the job. On a disk with less than min_free it is not run (exit code 75), unless with "
      "--force.",
      command_run},
+    {"sandbox", "NAME [--explain] [--json] [-- COMMAND...]",
+     "say what the sandbox of a repository's steps is, or try a command in it",
+     "Without a command: the operations that make the sandbox, in their order. A command runs as a "
+     "step would, in the workspace as it is, and its exit code is that of this command.",
+     command_sandbox},
     {"retry", "JOB", "run the commit of a finished job again, as a new job", NULL, command_retry},
+    {"approve", "JOB [--yes]", "run a job after all that a rule has blocked",
+     "It shows what would be approved, asks, and queues a new job for that very commit. What was "
+     "approved, when and by whom is kept. Signatures that strict_signatures asks for can't be "
+     "approved.",
+     command_approve},
     {"cancel", "JOB", "cancel a queued or running job", NULL, command_cancel},
     {"poll", "[NAME]", "look now (for a post-receive hook)", NULL, command_poll},
-    {"why", "NAME [--branch B]", "say in words what was decided last, and on which commits", NULL,
-     command_why},
+    {"why", "NAME [--branch B | --tag T]",
+     "say in words what was decided last, and on which commits", NULL, command_why},
     {"status", "[--stale DURATION]", "say whether all is well",
      "Exit code 1 when no daemon runs, when the disk has less than min_free, or, with --stale, "
      "when "
@@ -101,9 +114,10 @@ const struct command command_without_name = {
 /* For the shells' completion scripts, see complete.c; no command for people. */
 static const struct command hidden = {
     "__complete", "[--] KIND [WORD...]", "print what may stand at a place of a command line",
-    "KIND is line (with the words up to the cursor), commands, options, repos, branches, jobs, "
+    "KIND is line (with the words up to the cursor), commands, options, repos, branches, tags, "
+    "jobs, "
     "messages, states, "
-    "message-states, targets or formats. One candidate a line, with a tab and its meaning.",
+    "message-states, targets, formats or levels. One candidate a line, with a tab and its meaning.",
     command_complete};
 
 const struct command *command_find(const char *name)
@@ -354,6 +368,18 @@ char *command_describe_shortage(const struct command_context *context)
     return disk_find_shortage(places, context->config->min_free_bytes, &shortage)
                ? disk_describe_shortage(&shortage)
                : NULL;
+}
+
+int command_take_ref(const char *branch, const char *tag, char **key)
+{
+    if (branch && tag) {
+        return command_fail_text(EXIT_CODE_USAGE, "--branch or --tag, not both");
+    }
+    g_autofree char *full = branch ? g_strconcat(REFKEY_HEADS, branch, NULL)
+                            : tag  ? g_strconcat(REFKEY_TAGS, tag, NULL)
+                                   : NULL;
+    *key = full ? g_strdup(refkey_of(full)) : NULL;
+    return -1;
 }
 
 bool command_parse_job(const char *text, int64_t *job)

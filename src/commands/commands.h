@@ -89,6 +89,10 @@ int command_load_config(struct command_context *context);
 const struct repo_config *command_find_repo(const struct command_context *context,
                                             const char *name);
 
+/* The key (base/refkey.h) of what --branch or --tag named, NULL when neither did; both at once are
+ * wrong usage. -1 or an exit code with the message printed. Free *key with g_free(). */
+int command_take_ref(const char *branch, const char *tag, char **key);
+
 /* "waiting for disk space: ...", when the daemon would start no job now; NULL when there is room.
  * Needs the configuration. Free with g_free(). */
 char *command_describe_shortage(const struct command_context *context);

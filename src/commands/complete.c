@@ -4,8 +4,9 @@
  *
  *   phantom_ci __complete -- line WORD...     what may stand in the place of the last word
  *   phantom_ci __complete KIND [WORD]         commands, options COMMAND, repos, branches [REPO],
- *                                             jobs [active|finished], messages, states,
- *                                             message-states, targets, formats
+ *                                             tags [REPO], jobs [active|finished|blocked],
+ *                                             messages, states, message-states, targets, formats,
+ *                                             levels
  *
  * One candidate a line, with a tab and its meaning if there is one. A line that begins with a tab
  * asks the shell for names that it knows better: "\tfiles" or "\tdirectories".
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/refkey.h"
 #include "base/text.h"
 #include "commands/all.h"
 #include "commands/complete.h"
@@ -110,6 +112,13 @@ static void list_formats(struct listing *listing)
     add(listing, "launchd", NULL);
 }
 
+static void list_levels(struct listing *listing)
+{
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_WORKSPACE), NULL);
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_STRICT), NULL);
+    add(listing, config_sandbox_name(SANDBOX_CHOICE_OFF), NULL);
+}
+
 /* --------------------------------------------- from the configuration and the store */
 
 /* NULL when there is none, or it is of another version: this is no place for a migration. */
@@ -174,7 +183,8 @@ static void list_branches(struct listing *listing)
         g_autofree char *meaning =
             g_strdup_printf("%s%s %s", listing->repo ? "" : branch->repo,
                             listing->repo ? "at" : " at", text_short_id(branch->tip));
-        add(listing, branch->name, branch->gone_ms ? "missing on the remote" : meaning);
+        add(listing, refkey_branch(branch->name),
+            branch->gone_ms ? "missing on the remote" : meaning);
     }
     const struct config *config = get_config(listing);
     for (unsigned i = 0; config && i < config->repos->len; i++) {
@@ -188,6 +198,23 @@ static void list_branches(struct listing *listing)
     }
 }
 
+/* The order of names puts the newest versions last. */
+static void list_tags(struct listing *listing)
+{
+    struct store *store = get_store(listing);
+    g_autoptr(GPtrArray) tags = store ? store_tags(store, listing->repo, NULL) : NULL;
+    for (unsigned i = tags ? tags->len : 0, shown = 0; i > 0 && shown < MAX_BRANCHES; i--) {
+        const struct branch *tag = g_ptr_array_index(tags, i - 1);
+        g_autofree char *meaning =
+            g_strdup_printf("%s%s %s", listing->repo ? "" : tag->repo, listing->repo ? "at" : " at",
+                            text_short_id(tag->tip));
+        if (tag->gone_ms == 0) {
+            add(listing, refkey_tag(tag->name), meaning);
+            shown++;
+        }
+    }
+}
+
 static void add_jobs(struct listing *listing, const struct job_filter *filter, bool only_finished)
 {
     struct store *store = get_store(listing);
@@ -195,8 +222,9 @@ static void add_jobs(struct listing *listing, const struct job_filter *filter, b
     for (unsigned i = 0; jobs && i < jobs->len; i++) {
         const struct job *job = g_ptr_array_index(jobs, i);
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job->id);
+        g_autofree char *ref = refkey_describe(job->branch);
         g_autofree char *meaning =
-            g_strdup_printf("%s %s %s %s", job_state_name(job->state), job->repo, job->branch,
+            g_strdup_printf("%s %s %s %s", job_state_name(job->state), job->repo, ref,
                             job->subject ? job->subject : text_short_id(job->sha));
         if (!only_finished || job_state_is_final(job->state)) {
             add(listing, id, meaning);
@@ -226,6 +254,12 @@ static void list_finished_jobs(struct listing *listing)
     add_jobs(listing, &filter, true);
 }
 
+static void list_blocked_jobs(struct listing *listing)
+{
+    const struct job_filter filter = {.has_state = true, .state = JOB_BLOCKED, .limit = MAX_ROWS};
+    add_jobs(listing, &filter, false);
+}
+
 static void list_messages(struct listing *listing)
 {
     const struct outbox_filter filter = {.limit = MAX_ROWS};
@@ -234,9 +268,10 @@ static void list_messages(struct listing *listing)
     for (unsigned i = 0; messages && i < messages->len; i++) {
         const struct outbox_message *message = g_ptr_array_index(messages, i);
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, message->id);
+        g_autofree char *ref = refkey_describe(message->branch);
         g_autofree char *meaning =
             g_strdup_printf("%s, %s: %s %s %s", outbox_state_name(message->state), message->target,
-                            message->kind, message->repo, message->branch);
+                            message->kind, message->repo, ref);
         add(listing, id, meaning);
     }
 }
@@ -262,14 +297,17 @@ static void (*const listers[])(struct listing *listing) = {
     [COMPLETION_OPTIONS] = list_options,
     [COMPLETION_REPOS] = list_repos,
     [COMPLETION_BRANCHES] = list_branches,
+    [COMPLETION_TAGS] = list_tags,
     [COMPLETION_JOBS] = list_jobs,
     [COMPLETION_JOBS_ACTIVE] = list_active_jobs,
     [COMPLETION_JOBS_FINISHED] = list_finished_jobs,
+    [COMPLETION_JOBS_BLOCKED] = list_blocked_jobs,
     [COMPLETION_MESSAGES] = list_messages,
     [COMPLETION_STATES] = list_states,
     [COMPLETION_MESSAGE_STATES] = list_message_states,
     [COMPLETION_TARGETS] = list_targets,
     [COMPLETION_FORMATS] = list_formats,
+    [COMPLETION_LEVELS] = list_levels,
     [COMPLETION_FILES] = ask_for_files,
     [COMPLETION_DIRECTORIES] = ask_for_directories,
 };
@@ -344,14 +382,17 @@ static int complete_kind(struct command_context *context, const char *name, cons
         {"commands", NULL, COMPLETION_COMMANDS},
         {"repos", NULL, COMPLETION_REPOS},
         {"branches", NULL, COMPLETION_BRANCHES},
+        {"tags", NULL, COMPLETION_TAGS},
         {"jobs", "active", COMPLETION_JOBS_ACTIVE},
         {"jobs", "finished", COMPLETION_JOBS_FINISHED},
+        {"jobs", "blocked", COMPLETION_JOBS_BLOCKED},
         {"jobs", NULL, COMPLETION_JOBS},
         {"messages", NULL, COMPLETION_MESSAGES},
         {"states", NULL, COMPLETION_STATES},
         {"message-states", NULL, COMPLETION_MESSAGE_STATES},
         {"targets", NULL, COMPLETION_TARGETS},
         {"formats", NULL, COMPLETION_FORMATS},
+        {"levels", NULL, COMPLETION_LEVELS},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (strcmp(kinds[i].name, name) == 0 &&

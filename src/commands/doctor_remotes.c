@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "git/hostkey.h"
@@ -27,15 +28,15 @@ struct visit {
     struct git_look *look; /* or NULL: not begun, or over */
     bool begun;
     int64_t begun_ms, took_ms;
-    GHashTable *branches; /* what it has of what is asked for; NULL = see `error` */
-    GError *error;        /* neither: it was not looked at */
+    GHashTable *refs; /* what it has of what is asked for (git/refset.h); NULL = see `error` */
+    GError *error;    /* neither: it was not looked at */
 };
 
 static void visit_free(void *data)
 {
     struct visit *visit = data;
     git_look_free(visit->look);
-    g_clear_pointer(&visit->branches, g_hash_table_unref);
+    g_clear_pointer(&visit->refs, g_hash_table_unref);
     g_clear_error(&visit->error);
     g_free(visit);
 }
@@ -54,13 +55,13 @@ static void begin(struct doctor *doctor, struct visit *visit)
     visit->begun = true;
     visit->begun_ms = clock_monotonic_ms();
     visit->look =
-        git_look_start(&remote, (const char *const *)visit->remote->patterns, &visit->error);
+        git_look_start(&remote, (const char *const *)visit->remote->wanted, &visit->error);
 }
 
 static void end(struct visit *visit)
 {
     visit->took_ms = clock_monotonic_ms() - visit->begun_ms;
-    visit->branches = git_look_finish(visit->look, &visit->error);
+    visit->refs = git_look_finish(visit->look, &visit->error);
     g_clear_pointer(&visit->look, git_look_free);
 }
 
@@ -177,38 +178,58 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* "main 0123456789, dev abcdef0123 and 4 more": of what the section wants. */
-static char *describe_branches(const struct repo_config *repo, GHashTable *branches)
+static unsigned count_tags(const struct repo_config *repo, GHashTable *refs)
+{
+    unsigned count = 0;
+    GHashTableIter iterator;
+    void *name = NULL;
+    g_hash_table_iter_init(&iterator, refs);
+    while (g_hash_table_iter_next(&iterator, &name, NULL)) {
+        const char *tag = refkey_tag(name);
+        count += tag && repo_config_wants_tag(repo, tag) ? 1 : 0;
+    }
+    return count;
+}
+
+/* "main 0123456789, dev abcdef0123 and 4 more, 12 tags": of what the section wants. */
+static char *describe_branches(const struct repo_config *repo, GHashTable *refs)
 {
     unsigned count = 0;
     unsigned wanted = 0;
-    g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(branches, &count);
+    g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(refs, &count);
     qsort(names, count, sizeof(*names), compare_names);
     g_autoptr(GString) text = g_string_new(NULL);
     for (unsigned i = 0; i < count; i++) {
-        if (!repo_config_wants_branch(repo, names[i])) {
+        const char *branch = refkey_branch(refkey_of(names[i]));
+        if (!branch || !repo_config_wants_branch(repo, branch)) {
             continue;
         }
         wanted++;
         if (wanted <= BRANCHES_SHOWN) {
-            g_string_append_printf(text, "%s%s %s", text->len ? ", " : "", names[i],
-                                   text_short_id(g_hash_table_lookup(branches, names[i])));
+            g_string_append_printf(text, "%s%s %s", text->len ? ", " : "", branch,
+                                   text_short_id(g_hash_table_lookup(refs, names[i])));
         }
     }
     if (wanted > BRANCHES_SHOWN) {
         g_string_append_printf(text, " and %u more", wanted - BRANCHES_SHOWN);
     }
+    if (wanted > 0 && repo->target_tags[0]) {
+        unsigned tags = count_tags(repo, refs);
+        g_string_append_printf(text, ", %u tag%s", tags, tags == 1 ? "" : "s");
+    }
     return wanted > 0 ? g_strdup(text->str) : NULL;
 }
 
-/* True when the one target is a name that the remote has. */
-static bool report_target(struct doctor *doctor, const struct repo_config *repo,
-                          GHashTable *branches, const char *target)
+/* True when the one target is a name that the remote has, with its tip. */
+static bool report_target(struct doctor *doctor, const struct repo_config *repo, GHashTable *refs,
+                          const char *target, const char **tip)
 {
     if (text_is_glob(target)) {
         return false;
     }
-    if (!g_hash_table_contains(branches, target)) {
+    g_autofree char *full = g_strconcat(REFKEY_HEADS, target, NULL);
+    *tip = g_hash_table_lookup(refs, full);
+    if (!*tip) {
         g_autofree char *mend =
             g_strdup_printf("push it, or change target_branch at line %u of Repo.toml", repo->line);
         doctor_add(doctor, DOCTOR_FAIL, "branch", repo->name, mend,
@@ -259,7 +280,7 @@ static void report_success(struct doctor *doctor, const struct visit *visit,
     g_autofree char *took = visit->took_ms < 1000 ? g_strdup_printf("%d ms", (int)visit->took_ms)
                                                   : units_format_elapsed(visit->took_ms);
     g_autofree char *url = url_for_display(repo->url);
-    g_autofree char *branches = describe_branches(repo, visit->branches);
+    g_autofree char *branches = describe_branches(repo, visit->refs);
     bool named = repo_config_has_named_branches(repo);
     if (branches || named) {
         doctor_add(doctor, DOCTOR_OK, "remote", repo->name, NULL, "%s answers in %s%s%s", url, took,
@@ -270,8 +291,9 @@ static void report_success(struct doctor *doctor, const struct visit *visit,
                    "%s answers in %s, but has no branch that is asked for", url, took);
     }
     for (char **target = repo->target_branches; *target; target++) {
-        if (report_target(doctor, repo, visit->branches, *target)) {
-            report_workflow(doctor, repo, *target, g_hash_table_lookup(visit->branches, *target));
+        const char *tip = NULL;
+        if (report_target(doctor, repo, visit->refs, *target, &tip)) {
+            report_workflow(doctor, repo, *target, tip);
         }
     }
 }
@@ -280,7 +302,7 @@ static void report_section(struct doctor *doctor, const struct visit *visit, con
                            const struct repo_config *repo)
 {
     g_autofree char *shown = url_for_display(repo->url);
-    if (visit->branches) {
+    if (visit->refs) {
         report_success(doctor, visit, repo);
     } else if (visit->error) {
         report_failure(doctor, visit, url, repo);
@@ -304,7 +326,7 @@ static bool names_changed_key(const struct visit *visit)
 
 static enum doctor_host host_of(const struct visit *visit)
 {
-    if (visit->branches) {
+    if (visit->refs) {
         return DOCTOR_HOST_ANSWERED;
     }
     return error_has_code(visit->error, ERROR_LIMIT) ? DOCTOR_HOST_SILENT : DOCTOR_HOST_FAILED;
@@ -402,7 +424,7 @@ void doctor_check_remotes(struct doctor *doctor)
                    "not asked: the configuration can't be loaded");
         return;
     }
-    g_autoptr(GHashTable) remotes = remotes_from_config(doctor->context->config, NULL, 0);
+    g_autoptr(GHashTable) remotes = remotes_from_config(doctor->context->config);
     g_autoptr(GPtrArray) visits = list_visits(doctor, remotes);
     check_keys(doctor, visits);
     g_autoptr(GPtrArray) asked = g_ptr_array_new();

@@ -1,4 +1,5 @@
-/* What this machine could isolate jobs with. Information: this version has no sandbox yet. */
+/* What this machine can isolate jobs with; what is missing is trouble only for sections that ask
+ * for it, and their jobs say so. */
 #include <errno.h>
 #include <sys/wait.h>
 
@@ -18,15 +19,33 @@ static void check_user_namespaces(struct doctor *doctor)
                "can't be made: %s", g_strerror(errnum));
 }
 
+/* Whether a section's steps run in a sandbox. */
+static bool is_asked_for(const struct doctor *doctor)
+{
+    const GPtrArray *repos = doctor->context->config ? doctor->context->config->repos : NULL;
+    for (unsigned i = 0; repos && i < repos->len; i++) {
+        const struct repo_config *repo = g_ptr_array_index(repos, i);
+        if (repo->sandbox != SANDBOX_CHOICE_OFF) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_bubblewrap(struct doctor *doctor)
 {
-    g_autofree char *path = g_find_program_in_path("bwrap");
+    enum doctor_status trouble = is_asked_for(doctor) ? DOCTOR_FAIL : DOCTOR_INFO;
+    g_autofree char *path = abilities_find_bubblewrap();
     if (!path) {
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap", "apt install bubblewrap",
-                   "is not installed");
+        doctor_add(doctor, trouble, "sandbox", "bubblewrap", "apt install bubblewrap",
+                   "is not installed, and sandbox = \"workspace\" and \"strict\" need it");
         return;
     }
-    const char *argv[] = {path, "--unshare-user", "--ro-bind", "/", "/", "true", NULL};
+    /* As a sandbox is made (sandbox/plan.h), but for the mounts. */
+    const char *argv[] = {path,     "--unshare-user", "--unshare-pid", "--unshare-ipc",
+                          "--proc", "/proc",          "--ro-bind",     "/",
+                          "/",      "--cap-drop",     "ALL",           "true",
+                          NULL};
     struct spawn_result result = {0};
     g_autoptr(GError) error = NULL;
     bool ran = doctor_run(doctor, argv, NULL, &result, &error);
@@ -34,7 +53,7 @@ static void check_bubblewrap(struct doctor *doctor)
         doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap", NULL, "works");
     } else {
         g_strchomp(result.err);
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "bubblewrap",
+        doctor_add(doctor, trouble, "sandbox", "bubblewrap",
                    "it needs user namespaces, or to be installed setuid root",
                    "does not work here: %s", ran ? result.err : error->message);
     }

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "commands/doctor.h"
 #include "daemon/look_status.h"
+#include "poll/schedule.h"
 #include "store/outbox.h"
 
 enum {
@@ -206,7 +207,10 @@ static void check_look(struct doctor *doctor, const struct repo_config *repo,
     g_autofree char *ago = clock_format_relative(look ? look->last_ok_ms : 0, now_ms);
     g_autofree char *mend =
         g_strdup_printf("phantom_ci repo %s, and the line of the remote below", repo->name);
-    int64_t stale_ms = MAX(STALE_LOOK_MS, STALE_LOOK_INTERVALS * repo->poll_interval_ms);
+    int64_t interval_ms = repo->poll_interval_ms == POLL_INTERVAL_AUTO ? repo->poll_interval_max_ms
+                                                                       : repo->poll_interval_ms;
+    interval_ms = look && look->is_watched ? schedule_watched(interval_ms) : interval_ms;
+    int64_t stale_ms = MAX(STALE_LOOK_MS, STALE_LOOK_INTERVALS * interval_ms);
     if (!doctor->daemon_runs) {
         doctor_add(doctor, DOCTOR_INFO, "looks", repo->name, NULL,
                    "last success: %s; nobody looks now", ago);
@@ -227,7 +231,7 @@ static void check_repos(struct doctor *doctor, bool has_rows)
     const struct config *config = doctor->context->config;
     g_autofree char *path = paths_look_status(&doctor->context->paths);
     g_autoptr(GError) error = NULL;
-    g_autoptr(GHashTable) looks = look_status_read(path, &error);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL, &error);
     if (!looks) {
         g_autofree char *quoted = g_shell_quote(path);
         g_autofree char *mend = g_strdup_printf("move it away: mv %s %s.old", quoted, quoted);

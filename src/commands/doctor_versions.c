@@ -164,7 +164,10 @@ static void check_helpers(struct doctor *doctor)
     static const struct {
         const char *name;
         bool required; /* else a build without it is well */
-    } helpers[] = {{"phantom_ci-job", true}, {"phantom_ci-net", false}};
+    } helpers[] = {{"phantom_ci-job", true},
+                   {"phantom_ci-net", false},
+                   {"phantom_ci-ssh", false},
+                   {"phantom_ci-credential", false}};
     for (unsigned i = 0; i < G_N_ELEMENTS(helpers); i++) {
         g_autoptr(GError) error = NULL;
         g_autofree char *path = libexec_find(helpers[i].name, &error);

@@ -14,6 +14,7 @@
 #include "base/event.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "commands/all.h"
@@ -53,7 +54,8 @@ GHashTable *gc_living_branches(struct gc *gc)
     for (unsigned i = 0; i < branches->len; i++) {
         const struct branch *branch = g_ptr_array_index(branches, i);
         const struct repo_config *repo = config_find_repo(gc->context->config, branch->repo);
-        if (repo && branch->gone_ms == 0 && repo_config_wants_branch(repo, branch->name)) {
+        if (repo && branch->gone_ms == 0 &&
+            repo_config_wants_branch(repo, refkey_branch(branch->name))) {
             g_hash_table_add(living, g_strdup_printf("%s\n%s", branch->repo, branch->name));
         }
     }
@@ -177,15 +179,16 @@ static bool is_forgettable(const struct gc *gc, const struct branch *branch)
 {
     const struct repo_config *repo = config_find_repo(gc->context->config, branch->repo);
     int64_t keep_for_ms = gc->context->config->keep_jobs_for_ms;
+    const char *name = refkey_branch(branch->name);
     bool is_named =
-        repo && g_strv_contains((const char *const *)repo->target_branches, branch->name);
+        repo && name && g_strv_contains((const char *const *)repo->target_branches, name);
     return repo && !is_named && branch->gone_ms > 0 && keep_for_ms > 0 &&
            gc->now_ms - branch->gone_ms > keep_for_ms;
 }
 
-static bool forget_branches(struct gc *gc, GError **error)
+/* `branches`: of tags, too; NULL after a failure. */
+static bool forget_those(struct gc *gc, const GPtrArray *branches, GError **error)
 {
-    g_autoptr(GPtrArray) branches = store_branches(gc->context->store, NULL, error);
     for (unsigned i = 0; branches && i < branches->len; i++) {
         const struct branch *branch = g_ptr_array_index(branches, i);
         int64_t begun_ms = clock_monotonic_ms();
@@ -201,6 +204,13 @@ static bool forget_branches(struct gc *gc, GError **error)
         gc_give_way(begun_ms);
     }
     return branches != NULL;
+}
+
+static bool forget_branches(struct gc *gc, GError **error)
+{
+    g_autoptr(GPtrArray) branches = store_branches(gc->context->store, NULL, error);
+    g_autoptr(GPtrArray) tags = branches ? store_tags(gc->context->store, NULL, error) : NULL;
+    return forget_those(gc, branches, error) && forget_those(gc, tags, error);
 }
 
 static bool forget_decisions(struct gc *gc, GError **error)
@@ -220,7 +230,8 @@ static bool forget_decisions(struct gc *gc, GError **error)
     return decisions != NULL;
 }
 
-/* What is known of branches that have been gone for long goes after the last of their jobs. */
+/* What is known of branches and tags that have been gone for long goes after the last of their
+ * jobs. */
 static void forget(struct gc *gc)
 {
     g_autoptr(GError) error = NULL;
@@ -326,16 +337,17 @@ static void report_text(const struct gc *gc)
     g_autofree char *room = units_format_size(config->keep_bytes);
     g_autofree char *by_age = g_strdup_printf(": older than keep_jobs_for, %s", age);
     g_autofree char *by_count =
-        g_strdup_printf(": beyond keep_jobs, %u of each branch", config->keep_jobs);
+        g_strdup_printf(": beyond keep_jobs, %u of each branch and tag", config->keep_jobs);
     g_autofree char *by_bytes = g_strdup_printf(": beyond keep_bytes, %s for all", room);
     g_autofree char *bytes = units_format_size(count_bytes(gc));
     print_count(gc, gc->jobs_by_age, "job and its log", "jobs and their logs", by_age);
     print_count(gc, gc->jobs_by_count, "job and its log", "jobs and their logs", by_count);
     print_count(gc, gc->logs, "log", "logs", by_bytes);
     print_count(gc, gc->leftovers, "leftover of a dead job", "leftovers of dead jobs", "");
-    print_count(gc, gc->branches, "branch", "branches", " from memory: gone for keep_jobs_for");
+    print_count(gc, gc->branches, "branch or tag", "branches and tags",
+                " from memory: gone for keep_jobs_for");
     print_count(gc, gc->cache.workspaces, "workspace", "workspaces",
-                " of branches that are gone or not watched any more");
+                " of tags, and of branches that are gone or not watched any more");
     print_count(gc, gc->cache.mirrors, "mirror", "mirrors",
                 " of repositories that are not watched any more");
     print_count(gc, gc->cache.trash, "workspace or mirror", "workspaces and mirrors",

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
@@ -281,7 +282,7 @@ static bool is_known(struct store *store, const struct import_tip *tip, bool *kn
     *known = false;
     for (unsigned i = 0; branches && i < branches->len; i++) {
         const struct branch *branch = g_ptr_array_index(branches, i);
-        *known = *known || (strcmp(branch->name, tip->branch) == 0 && branch->tip);
+        *known = *known || (strcmp(refkey_branch(branch->name), tip->branch) == 0 && branch->tip);
     }
     return branches != NULL;
 }
@@ -289,11 +290,12 @@ static bool is_known(struct store *store, const struct import_tip *tip, bool *kn
 static bool put_tip(struct store *store, const struct import_tip *tip, GError **error)
 {
     int64_t now_ms = clock_now_ms();
-    struct branch branch = {
-        .repo = tip->repo, .name = tip->branch, .tip = tip->sha, .seen_ms = now_ms};
+    g_autofree char *full = g_strconcat(REFKEY_HEADS, tip->branch, NULL);
+    char *key = (char *)refkey_of(full);
+    struct branch branch = {.repo = tip->repo, .name = key, .tip = tip->sha, .seen_ms = now_ms};
     struct decision decision = {
         .repo = tip->repo,
-        .branch = tip->branch,
+        .branch = key,
         .at_ms = now_ms,
         .kind = (char *)"imported",
         .new_sha = tip->sha,

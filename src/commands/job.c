@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -71,11 +72,14 @@ static void print_job(const struct command_context *context, const struct job *j
     putchar('\n');
     print_line("reason", job->reason);
     print_line("repo", job->repo);
-    print_line("branch", job->branch);
+    print_line("branch", refkey_branch(job->branch));
+    print_line("tag", refkey_tag(job->branch));
     print_line("commit", job->sha);
     print_line("previous", job->previous_sha);
     print_line("subject", job->subject);
     print_line("author", job->author);
+    print_line("signer", job->signer);
+    print_line("key", job->signing_key);
     print_line("trigger", job_trigger_name(job->trigger));
     if (job->retry_of) {
         printf("%-10s job %" G_GINT64_FORMAT " (attempt %d)\n", "retry of", job->retry_of,
@@ -100,7 +104,9 @@ static void print_rest(struct command_context *context, const struct job *job)
         print_line(i == 0 ? "\nnotes" : "",
                    ((const struct note *)g_ptr_array_index(notes, i))->text);
     }
-    if (job_state_is_final(job->state)) {
+    if (job->state == JOB_BLOCKED) {
+        printf("\nphantom_ci approve %" G_GINT64_FORMAT "\n", job->id);
+    } else if (job_state_is_final(job->state)) {
         printf("\nphantom_ci logs %" G_GINT64_FORMAT " | phantom_ci retry %" G_GINT64_FORMAT "\n",
                job->id, job->id);
     } else {

@@ -29,9 +29,10 @@ static void print_table(const GPtrArray *jobs)
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job->id);
         g_autofree char *created = clock_format_relative(job->created_ms, now_ms);
         g_autofree char *took = show_elapsed(job->started_ms, job->finished_ms);
+        g_autofree char *ref = show_ref(job->branch);
         tty_table_cell(table, TTY_BOLD, id);
         tty_table_cell(table, TTY_PLAIN, job->repo);
-        tty_table_cell(table, TTY_PLAIN, job->branch);
+        tty_table_cell(table, TTY_PLAIN, ref);
         tty_table_cell(table, TTY_PLAIN, text_short_id(job->sha));
         tty_table_cell(table, show_state_colour(job->state), job_state_name(job->state));
         tty_table_cell(table, TTY_PLAIN, created);

@@ -6,11 +6,11 @@
 
 struct log_request {
     struct command_context *context;
-    int64_t job;        /* or 0: all that match the following */
-    const char *filter; /* as of struct job_filter; or NULL */
-    char *repo, *branch;
-    int lines;   /* only the last; 0 = all */
-    gint64 step; /* -1 = all */
+    int64_t job;         /* or 0: all that match the following */
+    const char *filter;  /* as of struct job_filter; or NULL */
+    char *repo, *branch; /* exact, the branch as a key (base/refkey.h); or NULL */
+    int lines;           /* only the last; 0 = all */
+    gint64 step;         /* -1 = all */
     gboolean follow, timestamps, raw;
 };
 

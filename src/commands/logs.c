@@ -36,10 +36,12 @@ int command_logs(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
     struct log_request request = {.context = &context, .lines = -1, .step = -1};
+    g_autofree char *branch = NULL;
+    g_autofree char *tag = NULL;
     const GOptionEntry entries[] = {
         {"repo", 0, 0, G_OPTION_ARG_STRING, &request.repo, "only jobs of this repository", "NAME"},
-        {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &request.branch, "only jobs of this branch",
-         "BRANCH"},
+        {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &branch, "only jobs of this branch", "BRANCH"},
+        {"tag", 0, 0, G_OPTION_ARG_FILENAME, &tag, "only jobs of this tag", "TAG"},
         {"limit", 'n', 0, G_OPTION_ARG_INT, &request.lines, "only the last lines (0 = all)", "N"},
         {"step", 0, 0, G_OPTION_ARG_INT64, &request.step, "only this step", "N"},
         {"follow", 'f', 0, G_OPTION_ARG_NONE, &request.follow, "go on as output comes", NULL},
@@ -51,6 +53,9 @@ int command_logs(const struct command *command, int argc, char **argv)
     };
     bool exists = false;
     int code = command_parse(command, &context, entries, 0, &argc, &argv, 0, 1);
+    if (code < 0) {
+        code = command_take_ref(branch, tag, &request.branch);
+    }
     if (code < 0) {
         code = check_options(&request, argc > 1 ? argv[1] : NULL);
     }

@@ -26,7 +26,7 @@ static json_t *message_to_json(const struct outbox_message *message)
     json_object_set_new(object, "kind", show_json_text(message->kind));
     json_object_set_new(object, "job", show_json_number(message->job));
     json_object_set_new(object, "repo", show_json_text(message->repo));
-    json_object_set_new(object, "branch", show_json_text(message->branch));
+    show_json_set_ref(object, message->branch);
     json_object_set_new(object, "attempts", json_integer(message->attempts));
     json_object_set_new(object, "created", show_json_number(message->created_ms));
     json_object_set_new(object, "next",
@@ -62,6 +62,7 @@ static void print_table(const GPtrArray *messages)
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, message->id);
         g_autofree char *job = g_strdup_printf("%" G_GINT64_FORMAT, message->job);
         g_autofree char *tries = g_strdup_printf("%d", message->attempts);
+        g_autofree char *ref = show_ref(message->branch);
         g_autofree char *due = clock_format_relative(message->next_ms, now_ms);
         g_autofree char *again =
             g_strdup_printf("%s%stried again %s", message->answer ? message->answer : "",
@@ -73,7 +74,7 @@ static void print_table(const GPtrArray *messages)
         tty_table_cell(table, TTY_PLAIN, message->kind);
         tty_table_cell(table, TTY_PLAIN, message->job ? job : "-");
         tty_table_cell(table, TTY_PLAIN, message->repo);
-        tty_table_cell(table, TTY_PLAIN, message->branch);
+        tty_table_cell(table, TTY_PLAIN, ref);
         tty_table_cell(table, TTY_PLAIN, tries);
         tty_table_cell(table, TTY_PLAIN, waits ? again : message->answer ? message->answer : "");
     }

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/refkey.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/look_status.h"
@@ -35,13 +37,45 @@ static struct job *latest_job(const struct listing *listing, const struct branch
     return store_job_latest(listing->context->store, branch->repo, branch->name, NULL);
 }
 
+static struct job *latest_job_of_tags(const struct listing *listing, const struct repo_config *repo)
+{
+    return listing->context->store && repo->target_tags[0]
+               ? store_job_latest_of_tags(listing->context->store, repo->name, NULL)
+               : NULL;
+}
+
+static int64_t count_tags(const struct listing *listing, const struct repo_config *repo)
+{
+    int64_t count = 0;
+    if (listing->context->store && repo->target_tags[0]) {
+        store_count_tags(listing->context->store, repo->name, &count, NULL);
+    }
+    return count;
+}
+
+/* Of the tags only the one that ran last is shown: there may be thousands. */
+static json_t *last_tag_to_json(const struct listing *listing, const struct repo_config *repo)
+{
+    struct job *job = latest_job_of_tags(listing, repo);
+    if (!job) {
+        return json_null();
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "name", show_json_text(refkey_tag(job->branch)));
+    json_object_set_new(object, "sha", show_json_text(job->sha));
+    json_object_set_new(object, "state", show_json_text(job_state_name(job->state)));
+    json_object_set_new(object, "job", json_integer(job->id));
+    job_free(job);
+    return object;
+}
+
 static json_t *branch_to_json(const struct listing *listing, const struct branch *branch)
 {
     struct job *job = latest_job(listing, branch);
     const char *state =
         branch->gone_ms ? "branch missing" : (job ? job_state_name(job->state) : NULL);
     json_t *object = json_object();
-    json_object_set_new(object, "name", show_json_text(branch->name));
+    json_object_set_new(object, "name", show_json_text(refkey_branch(branch->name)));
     json_object_set_new(object, "tip", show_json_text(branch->tip));
     json_object_set_new(object, "seen", show_json_number(branch->seen_ms));
     json_object_set_new(object, "gone", show_json_number(branch->gone_ms));
@@ -61,15 +95,21 @@ static const char *find_wait(const struct listing *listing, const char *repo)
     return queued && queued->len > 0 ? listing->shortage : NULL;
 }
 
+static json_t *list_to_json(char *const *texts)
+{
+    json_t *list = json_array();
+    for (; *texts; texts++) {
+        json_array_append_new(list, show_json_text(*texts));
+    }
+    return list;
+}
+
 static json_t *repo_to_json(const struct listing *listing, const struct repo_config *repo)
 {
     static const struct look_status unknown;
     const struct look_status *look = g_hash_table_lookup(listing->looks, repo->name);
     look = look ? look : &unknown;
-    json_t *targets = json_array();
-    for (char **target = repo->target_branches; *target; target++) {
-        json_array_append_new(targets, show_json_text(*target));
-    }
+    int64_t due_ms = show_next_schedule_ms(listing->context->store, repo);
     json_t *list = json_array();
     g_autoptr(GPtrArray) branches = list_branches(listing, repo->name);
     for (unsigned i = 0; i < branches->len; i++) {
@@ -79,17 +119,66 @@ static json_t *repo_to_json(const struct listing *listing, const struct repo_con
     json_t *object = json_object();
     json_object_set_new(object, "name", show_json_text(repo->name));
     json_object_set_new(object, "path", show_json_text(url));
-    json_object_set_new(object, "target_branch", targets);
-    json_object_set_new(object, "poll_interval_ms", json_integer(repo->poll_interval_ms));
+    json_object_set_new(object, "target_branch", list_to_json(repo->target_branches));
+    json_object_set_new(object, "target_tags", list_to_json(repo->target_tags));
+    json_object_set_new(object, "schedule", list_to_json(repo->schedule));
+    bool is_automatic = repo->poll_interval_ms == POLL_INTERVAL_AUTO;
+    json_object_set_new(object, "poll_interval_ms",
+                        is_automatic ? json_null() : json_integer(repo->poll_interval_ms));
     json_object_set_new(object, "paused", json_boolean(is_paused(listing, repo->name)));
     json_object_set_new(object, "last_look", show_json_number(look->last_look_ms));
     json_object_set_new(object, "last_ok", show_json_number(look->last_ok_ms));
     json_object_set_new(object, "next_look", show_json_number(look->next_look_ms));
+    json_object_set_new(object, "road", show_json_text(look->road));
+    json_object_set_new(object, "moved_to", show_json_text(look->moved_to));
     json_object_set_new(object, "failures", json_integer(look->failures));
     json_object_set_new(object, "last_error", show_json_text(look->error));
     json_object_set_new(object, "waiting", show_json_text(find_wait(listing, repo->name)));
+    json_object_set_new(object, "next_schedule",
+                        show_json_number(due_ms != INT64_MAX ? due_ms : 0));
     json_object_set_new(object, "branches", list);
+    json_object_set_new(object, "tags_known", json_integer(count_tags(listing, repo)));
+    json_object_set_new(object, "last_tag", last_tag_to_json(listing, repo));
     return object;
+}
+
+/* When it is looked at next. */
+static char *describe_next(const struct listing *listing, const struct look_status *look)
+{
+    if (!look || !look->last_look_ms) {
+        return g_strdup("-");
+    }
+    int64_t late_ms = listing->now_ms - look->next_look_ms;
+    if (look->next_look_ms && late_ms >= LOOK_BOOK_BEHIND_MS) {
+        g_autofree char *late = units_format_elapsed(late_ms);
+        return g_strdup_printf("late by %s", late);
+    }
+    return look->next_look_ms && late_ms < 0
+               ? clock_format_relative(look->next_look_ms, listing->now_ms)
+               : g_strdup("now");
+}
+
+/* What there is to say of a repository as a whole, the gravest thing first. */
+static char *find_remark(const struct listing *listing, const struct repo_config *repo,
+                         const struct look_status *look)
+{
+    const char *wait = find_wait(listing, repo->name);
+    int64_t due_ms = show_next_schedule_ms(listing->context->store, repo);
+    if (look && look->error) {
+        return g_strdup(look->error);
+    }
+    if (is_paused(listing, repo->name)) {
+        return g_strdup("paused");
+    }
+    if (look && look->moved_to) {
+        g_autofree char *moved_to = text_escape(look->moved_to);
+        return g_strdup_printf("moved to %s", moved_to);
+    }
+    if (wait || due_ms == INT64_MAX) {
+        return g_strdup(wait ? wait : "");
+    }
+    g_autofree char *when = clock_format_relative(due_ms, listing->now_ms);
+    return g_strdup_printf("scheduled %s", when);
 }
 
 static void print_row(struct tty_table *table, const struct listing *listing,
@@ -100,23 +189,38 @@ static void print_row(struct tty_table *table, const struct listing *listing,
     g_autofree char *id =
         job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")", job_state_name(job->state), job->id)
             : g_strdup(branch && branch->tip ? "baseline" : "-");
-    g_autofree char *next =
-        !look || !look->last_look_ms
-            ? g_strdup("-")
-            : (look->next_look_ms ? clock_format_relative(look->next_look_ms, listing->now_ms)
-                                  : g_strdup("now"));
+    g_autofree char *next = first ? describe_next(listing, look) : NULL;
     g_autofree char *targets = g_strjoinv(" ", repo->target_branches);
     bool missing = branch && branch->gone_ms;
     tty_table_cell(table, TTY_BOLD, first ? repo->name : "");
-    tty_table_cell(table, TTY_PLAIN, branch ? branch->name : targets);
+    tty_table_cell(table, TTY_PLAIN, branch ? refkey_branch(branch->name) : targets);
     tty_table_cell(table, TTY_PLAIN, text_short_id(branch ? branch->tip : NULL));
     tty_table_cell(table, missing ? TTY_YELLOW : (job ? show_state_colour(job->state) : TTY_DIM),
                    missing ? "branch missing" : id);
-    tty_table_cell(table, TTY_PLAIN, first ? next : "");
-    const char *wait = first ? find_wait(listing, repo->name) : NULL;
-    const char *remark = first && is_paused(listing, repo->name) ? "paused" : (wait ? wait : "");
-    bool failed = first && look && look->error;
-    tty_table_cell(table, failed ? TTY_RED : TTY_YELLOW, failed ? look->error : remark);
+    tty_table_cell(table, TTY_PLAIN, next ? next : "");
+    tty_table_cell(table, TTY_PLAIN, first && look && look->road ? look->road : "");
+    g_autofree char *remark = first ? find_remark(listing, repo, look) : g_strdup("");
+    tty_table_cell(table, look && look->error ? TTY_RED : TTY_YELLOW, remark);
+    job_free(job);
+}
+
+static void print_tags(struct tty_table *table, const struct listing *listing,
+                       const struct repo_config *repo)
+{
+    struct job *job = latest_job_of_tags(listing, repo);
+    g_autofree char *patterns = g_strjoinv(" ", repo->target_tags);
+    g_autofree char *ref =
+        job ? refkey_describe(job->branch) : g_strdup_printf("tags %s", patterns);
+    g_autofree char *state =
+        job ? g_strdup_printf("%s (job %" G_GINT64_FORMAT ")", job_state_name(job->state), job->id)
+            : g_strdup_printf("baseline (%" G_GINT64_FORMAT " known)", count_tags(listing, repo));
+    tty_table_cell(table, TTY_BOLD, "");
+    tty_table_cell(table, TTY_PLAIN, ref);
+    tty_table_cell(table, TTY_PLAIN, text_short_id(job ? job->sha : NULL));
+    tty_table_cell(table, job ? show_state_colour(job->state) : TTY_DIM, state);
+    tty_table_cell(table, TTY_PLAIN, "");
+    tty_table_cell(table, TTY_PLAIN, "");
+    tty_table_cell(table, TTY_PLAIN, "");
     job_free(job);
 }
 
@@ -130,6 +234,9 @@ static void print_repo(struct tty_table *table, const struct listing *listing,
     for (unsigned i = 0; i < branches->len; i++) {
         print_row(table, listing, repo, g_ptr_array_index(branches, i), i == 0);
     }
+    if (repo->target_tags[0]) {
+        print_tags(table, listing, repo);
+    }
 }
 
 static bool matches(const struct repo_config *repo, const char *filter)
@@ -139,8 +246,8 @@ static bool matches(const struct repo_config *repo, const char *filter)
 
 static int list(struct listing *listing, const char *filter)
 {
-    static const char *const headings[] = {"REPO",      "BRANCH", "TIP", "LAST JOB",
-                                           "NEXT LOOK", "REMARK", NULL};
+    static const char *const headings[] = {"REPO",      "BRANCH", "TIP",    "LAST JOB",
+                                           "NEXT LOOK", "ROAD",   "REMARK", NULL};
     const GPtrArray *repos = listing->context->config->repos;
     struct tty_table *table = listing->context->json ? NULL : tty_table_new(headings);
     json_t *array = json_array();
@@ -184,7 +291,7 @@ int command_repo(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         g_autofree char *path = paths_look_status(&context.paths);
-        g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+        g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
         g_autofree char *shortage = command_describe_shortage(&context);
         struct listing listing = {&context,
                                   looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),

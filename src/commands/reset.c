@@ -23,7 +23,12 @@
 #include "commands/service_unit.h"
 #include "store/replace.h"
 
-enum { LOCK_PATIENCE_MS = 90 * 1000, INTERRUPTION_CHECK_MS = 200 };
+enum {
+    LOCK_PATIENCE_MS = 90 * 1000,
+    /* A killed daemon's lock lives on in a child of it that has not come to its exec yet. */
+    GHOST_PATIENCE_MS = 5000,
+    INTERRUPTION_CHECK_MS = 200,
+};
 
 struct reset {
     struct command_context context;
@@ -174,6 +179,21 @@ static bool find_own_service(struct reset *reset)
     return false;
 }
 
+static bool outwait_ghost(struct reset *reset, const char *path, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    reset->lock = wait_for_lock(path, GHOST_PATIENCE_MS, &local);
+    if (error_has_code(local, ERROR_BUSY)) {
+        g_set_error(error, SERVICE_ERROR, ERROR_BUSY,
+                    "a phantom_ci that is not our service is at work in %s; stop it and run this "
+                    "again",
+                    reset->context.paths.state);
+    } else if (local) {
+        g_propagate_error(error, g_steal_pointer(&local));
+    }
+    return reset->lock >= 0;
+}
+
 /* The daemon's lock, so that none starts while things go. */
 static bool take_daemon_lock(struct reset *reset, GError **error)
 {
@@ -188,11 +208,7 @@ static bool take_daemon_lock(struct reset *reset, GError **error)
         return false;
     }
     if (!find_own_service(reset)) {
-        g_set_error(error, SERVICE_ERROR, ERROR_BUSY,
-                    "a phantom_ci that is not our service is at work in %s; stop it and run this "
-                    "again",
-                    reset->context.paths.state);
-        return false;
+        return outwait_ghost(reset, path, error);
     }
     if (!stop_service(reset, error)) {
         return false;

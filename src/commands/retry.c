@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
+#include "commands/show.h"
 
 static int enqueue_again(struct command_context *context, const struct job *job)
 {
@@ -30,8 +31,9 @@ static int enqueue_again(struct command_context *context, const struct job *job)
         return command_fail(error);
     }
     wake_daemon(&context->paths);
+    g_autofree char *ref = show_ref(job->branch);
     printf("job %" G_GINT64_FORMAT " queued: %s of %s %s, a retry of job %" G_GINT64_FORMAT "\n",
-           id, text_short_id(job->sha), job->repo, job->branch, job->id);
+           id, text_short_id(job->sha), job->repo, ref, job->id);
     g_autofree char *lock = paths_daemon_lock(&context->paths);
     if (!lock_is_held(lock)) {
         fprintf(stderr, "phantom_ci: no daemon is running; the job waits for one\n");

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "commands/all.h"
@@ -21,7 +22,8 @@ enum { LOOK_TIMEOUT_MS = 30000, BRANCH_CHECK_US = 200 * 1000 };
 struct order {
     struct command_context *context;
     const struct repo_config *repo;
-    char *branch, *sha;
+    char *branch, *tag, *sha;
+    char *key; /* of the branch or tag (base/refkey.h) */
     gboolean detach, force;
     int64_t job;
 };
@@ -47,15 +49,18 @@ static int check_disk(const struct order *order)
                     : -1;
 }
 
-static int resolve_branch(struct order *order)
+static int resolve_ref(struct order *order)
 {
-    if (order->branch) {
-        return -1;
+    if (order->tag && order->sha) {
+        return command_fail_text(EXIT_CODE_USAGE, "a tag is one commit; leave --sha out");
+    }
+    if (order->branch || order->tag) {
+        return command_take_ref(order->branch, order->tag, &order->key);
     }
     char **targets = order->repo->target_branches;
     if (targets[0] && !targets[1] && !text_is_glob(targets[0])) {
         order->branch = g_strdup(targets[0]);
-        return -1;
+        return command_take_ref(order->branch, NULL, &order->key);
     }
     return command_fail_text(EXIT_CODE_USAGE, "%s has more than one branch; name one with --branch",
                              order->repo->name);
@@ -88,17 +93,18 @@ static int resolve_older_sha(struct order *order)
 static int resolve_tip(struct order *order)
 {
     const struct git_remote remote = {order->repo->url, order->repo->ssh_key_path};
-    const char *const wanted[] = {order->branch, NULL};
+    g_autofree char *full = refkey_full(order->key);
+    const char *const wanted[] = {full, NULL};
     g_autoptr(GError) error = NULL;
     g_autoptr(GHashTable) refs = git_look_now(&remote, wanted, LOOK_TIMEOUT_MS, &error);
     if (!refs) {
         return command_fail(error);
     }
-    const char *tip = g_hash_table_lookup(refs, order->branch);
+    const char *tip = g_hash_table_lookup(refs, full);
     if (!tip) {
-        g_autofree char *branch = text_escape(order->branch);
-        return command_fail_text(EXIT_CODE_NOT_FOUND, "%s has no branch \"%s\"", order->repo->name,
-                                 branch);
+        g_autofree char *name = text_escape(order->tag ? order->tag : order->branch);
+        return command_fail_text(EXIT_CODE_NOT_FOUND, "%s has no %s \"%s\"", order->repo->name,
+                                 order->tag ? "tag" : "branch", name);
     }
     order->sha = g_strdup(tip);
     return -1;
@@ -111,7 +117,7 @@ static int enqueue(struct order *order, int *lock_fd)
     struct store *store = order->context->store;
     g_autoptr(GError) error = NULL;
     struct job_request request = {.repo = order->repo->name,
-                                  .branch = order->branch,
+                                  .branch = order->key,
                                   .sha = order->sha,
                                   .trigger = JOB_TRIGGER_RUN,
                                   .priority = order->repo->priority};
@@ -167,7 +173,7 @@ static int wait_for(const struct order *order, pid_t child)
 static bool branch_is_busy(const struct order *order)
 {
     struct job_filter filter = {.repo = order->repo->name,
-                                .branch = order->branch,
+                                .branch = order->key,
                                 .has_state = true,
                                 .state = JOB_RUNNING,
                                 .limit = 1};
@@ -175,14 +181,14 @@ static bool branch_is_busy(const struct order *order)
     return jobs && jobs->len > 0;
 }
 
-/* One job a branch at a time: the other one comes first. */
+/* One job a branch or tag at a time: the other one comes first. */
 static void wait_for_branch(const struct order *order)
 {
     bool told = false;
     while (branch_is_busy(order) && interrupts == 0) {
         if (!told) {
-            fprintf(stderr,
-                    "phantom_ci: another job of this branch is running; waiting for its end\n");
+            fprintf(stderr, "phantom_ci: another job of this %s is running; waiting for its end\n",
+                    order->tag ? "tag" : "branch");
             told = true;
         }
         g_usleep(BRANCH_CHECK_US);
@@ -256,6 +262,7 @@ int command_run(const struct command *command, int argc, char **argv)
     struct order order = {.context = &context};
     const GOptionEntry entries[] = {
         {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &order.branch, "the branch to run", "BRANCH"},
+        {"tag", 0, 0, G_OPTION_ARG_FILENAME, &order.tag, "the tag to run", "TAG"},
         {"sha", 0, 0, G_OPTION_ARG_STRING, &order.sha, "a commit of that branch instead of its tip",
          "SHA"},
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &order.detach, "leave it to the daemon", NULL},
@@ -269,7 +276,7 @@ int command_run(const struct command *command, int argc, char **argv)
     }
     if (code < 0) {
         order.repo = command_find_repo(&context, argv[1]);
-        code = order.repo ? resolve_branch(&order) : EXIT_CODE_NOT_FOUND;
+        code = order.repo ? resolve_ref(&order) : EXIT_CODE_NOT_FOUND;
     }
     if (code < 0) {
         code = check_disk(&order);
@@ -284,6 +291,8 @@ int command_run(const struct command *command, int argc, char **argv)
         code = carry_out(&order);
     }
     g_free(order.branch);
+    g_free(order.tag);
+    g_free(order.key);
     g_free(order.sha);
     command_context_clear(&context);
     return code;

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "daemon/timetable.h"
 
 enum tty_colour show_state_colour(enum job_state state)
 {
@@ -46,6 +48,18 @@ json_t *show_json_number(int64_t number)
     return number ? json_integer(number) : json_null();
 }
 
+void show_json_set_ref(json_t *object, const char *key)
+{
+    json_object_set_new(object, "branch", show_json_text(refkey_branch(key)));
+    json_object_set_new(object, "tag", show_json_text(refkey_tag(key)));
+}
+
+char *show_ref(const char *key)
+{
+    g_autofree char *words = refkey_describe(key);
+    return text_escape(words);
+}
+
 static json_t *step_to_json(const struct step *step)
 {
     json_t *argv = json_array();
@@ -80,14 +94,17 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_t *object = json_object();
     json_object_set_new(object, "id", json_integer(job->id));
     json_object_set_new(object, "repo", show_json_text(job->repo));
-    json_object_set_new(object, "branch", show_json_text(job->branch));
+    show_json_set_ref(object, job->branch);
     json_object_set_new(object, "sha", show_json_text(job->sha));
     json_object_set_new(object, "previous_sha", show_json_text(job->previous_sha));
     json_object_set_new(object, "subject", show_json_text(job->subject));
     json_object_set_new(object, "author", show_json_text(job->author));
+    json_object_set_new(object, "signer", show_json_text(job->signer));
+    json_object_set_new(object, "signing_key", show_json_text(job->signing_key));
     json_object_set_new(object, "trigger", json_string(job_trigger_name(job->trigger)));
     json_object_set_new(object, "state", json_string(job_state_name(job->state)));
     json_object_set_new(object, "reason", show_json_text(job->reason));
+    json_object_set_new(object, "blocked_by", show_json_text(job_block_name(job->block)));
     json_object_set_new(object, "attempt", json_integer(job->attempt));
     json_object_set_new(object, "retry_of", show_json_number(job->retry_of));
     json_object_set_new(object, "priority", json_integer(job->priority));
@@ -96,6 +113,22 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_object_set_new(object, "finished", show_json_number(job->finished_ms));
     json_object_set_new(object, "steps", list);
     return object;
+}
+
+int64_t show_next_schedule_ms(struct store *store, const struct repo_config *repo)
+{
+    if (!repo->schedule[0]) {
+        return INT64_MAX;
+    }
+    struct repo_schedule *stored = NULL;
+    g_autofree char *lines = timetable_lines(repo);
+    if (store) {
+        store_schedule_get(store, repo->name, &stored, NULL);
+    }
+    bool is_known = stored && strcmp(stored->lines, lines) == 0;
+    int64_t next_ms = timetable_next_ms(repo, is_known ? stored->done_ms : clock_now_ms());
+    repo_schedule_free(stored);
+    return next_ms;
 }
 
 int show_json_print(json_t *root)

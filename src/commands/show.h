@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/tty.h"
+#include "config/config.h"
 #include "store/store.h"
 
 enum tty_colour show_state_colour(enum job_state state);
@@ -19,8 +20,17 @@ json_t *show_json_text(const char *text);
 /* Times and numbers of which 0 means "none" become null. */
 json_t *show_json_number(int64_t number);
 
+/* "branch" and "tag" of a key (base/refkey.h), one of which is null. */
+void show_json_set_ref(json_t *object, const char *key);
+
+/* "main", "tag v1", of a key; escaped. Free with g_free(). */
+char *show_ref(const char *key);
+
 /* A job with its steps, names as in the store. */
 json_t *show_json_job(const struct job *job, const GPtrArray *steps);
+
+/* When the schedule of a section is due next (UTC), as the daemon reckons it; INT64_MAX = never. */
+int64_t show_next_schedule_ms(struct store *store, const struct repo_config *repo);
 
 /* Prints and frees; the exit code. */
 int show_json_print(json_t *root);

@@ -11,6 +11,11 @@
 #include "daemon/look_status.h"
 #include "store/outbox.h"
 
+enum {
+    SUMMARY_FRESH_MS = 2 * 60 * 1000,
+    LATE_SHOWN_FROM_MS = 1000, /* less is the grain of clocks and of scheduling */
+};
+
 struct health {
     bool daemon_runs;
     unsigned repos, failing;
@@ -20,20 +25,51 @@ struct health {
     char *shortage;   /* of disk space, in words, or NULL */
     GPtrArray *stale; /* names of sections, not owned */
     GPtrArray *running_jobs;
+    int64_t late_ms; /* how late looks begin, at worst */
 };
+
+/* Without a success for longer than `stale_ms`; a section that is looked at less often because it
+ * is quiet is not stale before its next look is so late. */
+static bool is_stale(const struct repo_config *repo, const struct look_status *look,
+                     int64_t stale_ms, int64_t now_ms)
+{
+    if (!look || now_ms - look->last_ok_ms <= stale_ms) {
+        return !look;
+    }
+    bool may_be_rare = look->is_watched || repo->poll_interval_ms == POLL_INTERVAL_AUTO;
+    return !may_be_rare || look->error || now_ms - look->next_look_ms > stale_ms;
+}
+
+/* What the daemon says of the last minutes, or what can be seen to be due now. */
+static int64_t judge_lateness(const struct look_summary *summary, GHashTable *looks, int64_t now_ms)
+{
+    bool is_fresh = now_ms - summary->at_ms < SUMMARY_FRESH_MS;
+    int64_t late_ms = is_fresh ? summary->late_ms : 0;
+    GHashTableIter iterator;
+    void *value = NULL;
+    g_hash_table_iter_init(&iterator, looks);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        const struct look_status *look = value;
+        int64_t overdue_ms = look->next_look_ms > 0 ? now_ms - look->next_look_ms : 0;
+        late_ms = overdue_ms >= LOOK_BOOK_BEHIND_MS ? MAX(late_ms, overdue_ms) : late_ms;
+    }
+    return late_ms;
+}
 
 static void judge_repos(const struct command_context *context, int64_t stale_ms,
                         struct health *health)
 {
     g_autofree char *path = paths_look_status(&context->paths);
-    g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+    struct look_summary summary;
+    g_autoptr(GHashTable) looks = look_status_read(path, &summary, NULL);
     int64_t now_ms = clock_now_ms();
+    health->late_ms = looks && health->daemon_runs ? judge_lateness(&summary, looks, now_ms) : 0;
     health->repos = context->config->repos->len;
     for (unsigned i = 0; i < health->repos; i++) {
         const struct repo_config *repo = g_ptr_array_index(context->config->repos, i);
         const struct look_status *look = looks ? g_hash_table_lookup(looks, repo->name) : NULL;
         health->failing += look && look->error ? 1 : 0;
-        if (stale_ms > 0 && (!look || now_ms - look->last_ok_ms > stale_ms)) {
+        if (stale_ms > 0 && is_stale(repo, look, stale_ms, now_ms)) {
             g_ptr_array_add(health->stale, repo->name);
         }
     }
@@ -78,6 +114,7 @@ static int print_json(const struct health *health)
     json_object_set_new(object, "daemon", json_boolean(health->daemon_runs));
     json_object_set_new(object, "repos", json_integer(health->repos));
     json_object_set_new(object, "failing", json_integer(health->failing));
+    json_object_set_new(object, "late_ms", json_integer(health->late_ms));
     json_object_set_new(object, "queued", json_integer(health->queued));
     json_object_set_new(object, "running", json_integer(health->running));
     json_object_set_new(object, "messages_waiting", json_integer(health->messages_waiting));
@@ -96,13 +133,19 @@ static void print_text(const struct health *health)
               health->daemon_runs ? "the daemon is running" : "no daemon is running");
     printf("\n%u repositor%s, %u with a failing look\n", health->repos,
            health->repos == 1 ? "y" : "ies", health->failing);
+    if (health->late_ms >= LATE_SHOWN_FROM_MS) {
+        g_autofree char *late = units_format_elapsed(health->late_ms);
+        g_autofree char *text = g_strdup_printf("looks begin late by up to %s", late);
+        tty_print(stdout, TTY_YELLOW, text);
+        puts("");
+    }
     printf("%u job%s queued, %u running\n", health->queued, health->queued == 1 ? "" : "s",
            health->running);
     for (unsigned i = 0; health->running_jobs && i < health->running_jobs->len; i++) {
         const struct job *job = g_ptr_array_index(health->running_jobs, i);
         g_autofree char *took = show_elapsed(job->started_ms, 0);
-        g_autofree char *branch = text_escape(job->branch);
-        printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, branch,
+        g_autofree char *ref = show_ref(job->branch);
+        printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, ref,
                text_short_id(job->sha), took);
     }
     if (health->messages_waiting > 0 || health->messages_given_up > 0) {

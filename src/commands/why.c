@@ -2,15 +2,18 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "commands/all.h"
 #include "commands/show.h"
 #include "daemon/look_status.h"
 
+enum { TAGS_SHOWN = 5 };
+
 static void print_look(const struct command_context *context, const char *name, int64_t now_ms)
 {
     g_autofree char *path = paths_look_status(&context->paths);
-    g_autoptr(GHashTable) looks = look_status_read(path, NULL);
+    g_autoptr(GHashTable) looks = look_status_read(path, NULL, NULL);
     const struct look_status *look = looks ? g_hash_table_lookup(looks, name) : NULL;
     if (!look || !look->last_look_ms) {
         puts("It has not been looked at yet.");
@@ -28,10 +31,10 @@ static void print_look(const struct command_context *context, const char *name, 
 
 static void print_decision(const struct decision *decision)
 {
-    g_autofree char *branch = text_escape(decision->branch);
+    g_autofree char *ref = show_ref(decision->branch);
     g_autofree char *time = clock_format(decision->at_ms);
     g_autofree char *detail = text_escape(decision->detail);
-    printf("%s: %s, on %s: %s\n", branch, decision->kind, time, detail);
+    printf("%s: %s, on %s: %s\n", ref, decision->kind, time, detail);
     printf("  from %s\n  to   %s\n", decision->old_sha ? decision->old_sha : "(nothing)",
            decision->new_sha ? decision->new_sha : "(nothing)");
 }
@@ -53,7 +56,7 @@ static json_t *decision_to_json(const struct command_context *context,
     struct job *job = store_job_latest(context->store, decision->repo, decision->branch, NULL);
     json_t *object = json_object();
     json_object_set_new(object, "repo", show_json_text(decision->repo));
-    json_object_set_new(object, "branch", show_json_text(decision->branch));
+    show_json_set_ref(object, decision->branch);
     json_object_set_new(object, "kind", show_json_text(decision->kind));
     json_object_set_new(object, "at", show_json_number(decision->at_ms));
     json_object_set_new(object, "old_sha", show_json_text(decision->old_sha));
@@ -68,7 +71,7 @@ static json_t *decision_to_json(const struct command_context *context,
     return object;
 }
 
-/* The newest decision of each branch; they come newest first. */
+/* The newest decision of each branch and tag; they come newest first. */
 static GPtrArray *newest_of_each(const GPtrArray *decisions)
 {
     GPtrArray *newest = g_ptr_array_new();
@@ -80,6 +83,32 @@ static GPtrArray *newest_of_each(const GPtrArray *decisions)
         }
     }
     return newest;
+}
+
+/* A person who asks for all hears of the last tags alone. */
+static void forget_older_tags(GPtrArray *newest)
+{
+    unsigned tags = 0;
+    for (unsigned i = 0; i < newest->len;) {
+        const struct decision *decision = g_ptr_array_index(newest, i);
+        tags += refkey_tag(decision->branch) ? 1 : 0;
+        if (refkey_tag(decision->branch) && tags > TAGS_SHOWN) {
+            g_ptr_array_remove_index(newest, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+static void print_schedule(const struct command_context *context, const char *name)
+{
+    const struct repo_config *repo = config_find_repo(context->config, name);
+    int64_t next_ms = repo ? show_next_schedule_ms(context->store, repo) : INT64_MAX;
+    if (next_ms != INT64_MAX) {
+        g_autofree char *when = clock_format_relative(next_ms, clock_now_ms());
+        g_autofree char *time = clock_format(next_ms);
+        printf("Its schedule is due %s, on %s\n", when, time);
+    }
 }
 
 /* What keeps queued jobs of the repository from starting. */
@@ -108,6 +137,7 @@ static void print_all(const struct command_context *context, const char *name,
         printf("It is paused: no job starts; phantom_ci resume %s\n", name);
     }
     print_waiting(context, name);
+    print_schedule(context, name);
     if (newest->len == 0) {
         puts("Nothing has been decided about it yet.");
     }
@@ -117,11 +147,11 @@ static void print_all(const struct command_context *context, const char *name,
     }
 }
 
-static int explain(struct command_context *context, const char *name, const char *branch)
+static int explain(struct command_context *context, const char *name, const char *key)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) decisions =
-        context->store ? store_decisions(context->store, name, branch, 0, &error) : NULL;
+        context->store ? store_decisions(context->store, name, key, 0, &error) : NULL;
     if (error) {
         return command_fail(error);
     }
@@ -137,6 +167,9 @@ static int explain(struct command_context *context, const char *name, const char
         }
         return show_json_print(list);
     }
+    if (!key) {
+        forget_older_tags(newest);
+    }
     print_all(context, name, newest);
     return EXIT_CODE_OK;
 }
@@ -145,11 +178,17 @@ int command_why(const struct command *command, int argc, char **argv)
 {
     struct command_context context = {.json = false};
     g_autofree char *branch = NULL;
+    g_autofree char *tag = NULL;
+    g_autofree char *key = NULL;
     const GOptionEntry entries[] = {
         {"branch", 'b', 0, G_OPTION_ARG_FILENAME, &branch, "only this branch", "BRANCH"},
+        {"tag", 0, 0, G_OPTION_ARG_FILENAME, &tag, "only this tag", "TAG"},
         G_OPTION_ENTRY_NULL,
     };
     int code = command_parse(command, &context, entries, COMMAND_JSON, &argc, &argv, 1, 1);
+    if (code < 0) {
+        code = command_take_ref(branch, tag, &key);
+    }
     if (code < 0) {
         code = command_load_config(&context);
     }
@@ -157,7 +196,7 @@ int command_why(const struct command *command, int argc, char **argv)
         code = command_open_store(&context, false, NULL);
     }
     if (code < 0) {
-        code = explain(&context, argv[1], branch);
+        code = explain(&context, argv[1], key);
     }
     command_context_clear(&context);
     return code;

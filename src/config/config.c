@@ -21,6 +21,10 @@ static const struct schema_key runner_keys[] = {
     {"max_jobs", SCHEMA_UNSIGNED, offsetof(struct config, max_jobs), .minimum = 1, .maximum = 1000},
     {"max_looks", SCHEMA_UNSIGNED, offsetof(struct config, max_looks), .minimum = 1,
      .maximum = 256},
+    {"max_looks_per_host", SCHEMA_UNSIGNED, offsetof(struct config, max_looks_per_host),
+     .minimum = 1, .maximum = 256},
+    {"looks_per_minute_per_host", SCHEMA_UNSIGNED,
+     offsetof(struct config, looks_per_minute_per_host), .minimum = 0, .maximum = 60000},
     {"look_timeout", SCHEMA_DURATION, offsetof(struct config, look_timeout_ms), .minimum = 100,
      .maximum = 3600000},
     {"drain_timeout", SCHEMA_DURATION, offsetof(struct config, drain_timeout_ms), .minimum = 0,
@@ -32,6 +36,8 @@ static const struct schema_key runner_keys[] = {
     {"keep_cache_for", SCHEMA_DURATION, offsetof(struct config, keep_cache_for_ms), .minimum = 0},
     {"min_free", SCHEMA_SIZE, offsetof(struct config, min_free_bytes), .minimum = 0},
     {"poll_interval", .type = SCHEMA_ANY},
+    {"poll_interval_min", .type = SCHEMA_ANY},
+    {"poll_interval_max", .type = SCHEMA_ANY},
     {"timeout", .type = SCHEMA_ANY},
     {"grace", .type = SCHEMA_ANY},
     {"fetch_timeout", .type = SCHEMA_ANY},
@@ -41,8 +47,9 @@ static const struct schema_key runner_keys[] = {
 };
 
 /* Limits of sections that may stand at the top of config.toml too. */
-static const char *const top_level_defaults[] = {"poll_interval", "timeout", "grace",
-                                                 "fetch_timeout", "log_cap"};
+static const char *const top_level_defaults[] = {
+    "poll_interval", "poll_interval_min", "poll_interval_max", "timeout", "grace", "fetch_timeout",
+    "log_cap"};
 
 /* Others must not be able to say what this user runs (as sshd's StrictModes). */
 static bool check_owner_and_mode(const char *path, const struct stat *status,
@@ -220,6 +227,7 @@ static struct config *config_new(void)
     config->repos = g_ptr_array_new_with_free_func(free_repo);
     config->max_jobs = g_get_num_processors();
     config->max_looks = 16;
+    config->max_looks_per_host = 16;
     config->look_timeout_ms = 30 * 1000;
     config->drain_timeout_ms = 5 * 1000;
     config->keep_jobs_for_ms = 90 * DAY_MS;
@@ -360,4 +368,15 @@ char *repo_config_selection(const struct repo_config *repo)
     g_autofree char *targets = g_strjoinv("\n", repo->target_branches);
     g_autofree char *exclusions = g_strjoinv("\n", repo->branch_exclusions);
     return g_strdup_printf("%s\n\n%s\n\n%s", repo->url, targets, exclusions);
+}
+
+bool repo_config_wants_tag(const struct repo_config *repo, const char *tag)
+{
+    return matches_any(repo->target_tags, tag);
+}
+
+char *repo_config_tag_selection(const struct repo_config *repo)
+{
+    g_autofree char *targets = g_strjoinv("\n", repo->target_tags);
+    return repo->target_tags[0] ? g_strdup_printf("%s\n\n%s", repo->url, targets) : NULL;
 }

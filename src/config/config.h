@@ -25,7 +25,15 @@ enum { CONFIG_FILE_MAX_BYTES = 4 * 1024 * 1024 };
 enum on_push { ON_PUSH_QUEUE, ON_PUSH_CANCEL_RUNNING };
 enum on_rewind { ON_REWIND_RUN, ON_REWIND_BLOCK };
 enum on_interrupt { ON_INTERRUPT_FAIL, ON_INTERRUPT_RERUN };
+enum sandbox_choice { SANDBOX_CHOICE_OFF, SANDBOX_CHOICE_WORKSPACE, SANDBOX_CHOICE_STRICT };
+/* In the order of SCHEMA_SWITCH. */
+enum network_choice { NETWORK_BY_LEVEL, NETWORK_DENIED, NETWORK_ALLOWED };
+enum road_choice { ROAD_CHOICE_AUTO, ROAD_CHOICE_GIT };
+enum verify_choice { VERIFY_CHOICE_TIP, VERIFY_CHOICE_RANGE };
+enum approval_choice { APPROVAL_NEVER, APPROVAL_ON_CHANGE };
 enum notify_policy { NOTIFY_ALL, NOTIFY_FAILURES, NOTIFY_CHANGES, NOTIFY_NONE };
+
+enum { POLL_INTERVAL_AUTO = 0 };
 
 /* One section of Repo.toml, with the defaults filled in. Lists are NULL-terminated string vectors,
  * never NULL. */
@@ -34,8 +42,15 @@ struct repo_config {
     char *url;  /* `path`: https, http, ssh, scp-like, file:// or an absolute path; ~/ expanded */
     char **target_branches;   /* names and globs; empty = every branch (target_branch = "") */
     char **branch_exclusions; /* names and globs */
+    char **target_tags;       /* names and globs; empty = no tags */
+    char **schedule;          /* lines of cron (poll/cron.h), each of them good; empty = none */
+    char **paths;             /* patterns (config/path_filter.h); empty = whatever changed */
+    bool skip_ci;             /* a subject that says [skip ci] is obeyed */
     char *ssh_key_path;       /* absolute, or NULL */
-    int64_t poll_interval_ms; /* >= 1000 (50 in builds with injected faults) */
+    /* >= 1000 (50 in builds with injected faults), or POLL_INTERVAL_AUTO: within the two bounds */
+    int64_t poll_interval_ms;
+    int64_t poll_interval_min_ms, poll_interval_max_ms;
+    enum road_choice road;    /* how it is looked at: as is best, or with `git ls-remote` alone */
     int64_t timeout_ms;       /* of the whole job */
     int64_t grace_ms;         /* between SIGTERM and SIGKILL */
     int64_t fetch_timeout_ms; /* of one fetch */
@@ -48,14 +63,30 @@ struct repo_config {
     bool submodules;
     char **keep; /* untracked relative paths that survive cleaning; a trailing '/' = a directory */
     char **env;  /* "K=V" */
-    unsigned line; /* of the header in Repo.toml; not part of the JSON form */
+    enum sandbox_choice sandbox;
+    enum network_choice network; /* by level: allowed, but not in "strict" */
+    char **writable; /* absolute paths that a sandboxed step may write, besides the workspace */
+    char **readable; /* that it may read although they are hidden */
+    char **hidden;   /* that it may not see, besides those that always are */
+    char *allowed_signers;   /* absolute, or NULL: SSH keys that may sign what runs */
+    char **allowed_gpg_keys; /* fingerprints of 40 or 64 hex digits; empty = none */
+    char *gpg_keyring;       /* absolute; set when allowed_gpg_keys is not empty */
+    enum verify_choice verify;
+    bool strict_signatures; /* what is not signed so can't be approved either */
+    enum approval_choice
+        workflow_approval; /* a workflow that is new or changed waits for a person */
+    char **approve_paths;  /* patterns (config/path_filter.h) of what else is approved with it */
+    unsigned line;         /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
     GPtrArray *repos;   /* of struct repo_config *, in the order of the file */
     unsigned max_jobs;  /* default: number of processors */
-    unsigned max_looks; /* looks at once, default 16; one that takes over 5 s gives its place up */
-    int64_t look_timeout_ms; /* hard limit of one look, default 30 s */
+    unsigned max_looks; /* `git ls-remote` at once, default 16; one that takes over 5 s gives its
+                           place up */
+    unsigned max_looks_per_host;        /* looks at one host at once, default 16 */
+    unsigned looks_per_minute_per_host; /* that begin at one host; 0 = no limit, the default */
+    int64_t look_timeout_ms;            /* hard limit of one look, default 30 s */
     /* how long SIGTERM waits for jobs before it leaves them, default 5 s */
     int64_t drain_timeout_ms;
     /* Retention, see store/retention.h; 0 = for ever, no limit, off. */
@@ -84,20 +115,38 @@ bool repo_config_wants_branch(const struct repo_config *repo, const char *branch
 /* True when target_branches are plain names only, so that an absent one is "branch missing". */
 bool repo_config_has_named_branches(const struct repo_config *repo);
 
+/* "off", "workspace", "strict" */
+const char *config_sandbox_name(enum sandbox_choice choice);
+/* True for one of them. */
+bool config_sandbox_is_known(const char *name);
+
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it
  * changes, branches that were not known yet are a new baseline, not pushes. Free with g_free(). */
 char *repo_config_selection(const struct repo_config *repo);
+
+/* True when only signed commits run. */
+bool repo_config_wants_signatures(const struct repo_config *repo);
+
+bool repo_config_wants_tag(const struct repo_config *repo, const char *tag);
+
+/* The same for tags, which are selected apart from branches; NULL when the section asks for none.
+ */
+char *repo_config_tag_selection(const struct repo_config *repo);
 
 /* A section as JSON for phantom_ci-job, and back (every field but `line`). */
 char *repo_config_to_json(const struct repo_config *repo);
 struct repo_config *repo_config_from_json(const char *json, size_t length, GError **error);
 void repo_config_free(struct repo_config *repo);
 
-/* Further checks of `path` (with ~/ expanded) and of branch names that are no globs, which belong
- * to another module. Set once at the start of the program; NULL = only the light checks that are
- * made in any case. */
+/* Further checks, which belong to other modules. Set once at the start of the program; NULL = only
+ * the light checks that are made in any case. */
 typedef bool (*config_text_check)(const char *text, GError **error);
-void config_set_checks(config_text_check check_url, config_text_check check_branch);
+struct config_checks {
+    config_text_check url;      /* `path`, with ~/ expanded */
+    config_text_check ref_name; /* of a branch or a tag, when it is no glob */
+    config_text_check schedule; /* a line of `schedule` */
+};
+void config_set_checks(const struct config_checks *checks);
 
 /* Checks one file by its name as `phantom_ci check FILE` does: Repo.toml, config.toml, else a
  * workflow. */

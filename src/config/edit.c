@@ -77,7 +77,8 @@ static bool check_addition(const char *text, size_t length, const char *file,
     const struct toml_value *added = root ? toml_find(root, section->name) : NULL;
     bool good = added && holds_text(added, "path", section->path) &&
                 holds_text(added, "target_branch", section->target_branch) &&
-                holds_text(added, "ssh_key_path", section->ssh_key_path);
+                holds_text(added, "ssh_key_path", section->ssh_key_path) &&
+                holds_text(added, "sandbox", section->sandbox);
     if (root && !good) {
         g_set_error(error, CONFIG_ERROR, ERROR_INVALID,
                     "%s: a section \"%s\" can't be written behind its end; add it with an editor",
@@ -135,6 +136,7 @@ char *edit_add_section(const char *text, size_t length, const char *file,
     append_pair(out, "path", section->path, line_end);
     append_pair(out, "target_branch", section->target_branch, line_end);
     append_pair(out, "ssh_key_path", section->ssh_key_path, line_end);
+    append_pair(out, "sandbox", section->sandbox, line_end);
     if (!check_addition(out->str, out->len, file, section, error)) {
         return NULL;
     }

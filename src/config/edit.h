@@ -13,6 +13,7 @@ struct edit_section {
     const char *path;
     const char *target_branch;
     const char *ssh_key_path; /* or NULL */
+    const char *sandbox;      /* or NULL */
 };
 
 /* The text with a new section at its end. ERROR_INVALID for a name that exists or text that is not

@@ -30,6 +30,7 @@ static json_t *encode_field(const struct schema_key *key, const void *field)
         return encode_text(*(char *const *)field);
     case SCHEMA_INTEGER:
     case SCHEMA_CHOICE:
+    case SCHEMA_SWITCH:
         return json_integer(*(const int *)field);
     case SCHEMA_UNSIGNED:
         return json_integer(*(const unsigned *)field);
@@ -92,6 +93,9 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_CHOICE:
         *(int *)field = (int)number;
         return json_is_integer(value) && number >= 0 && number < count_choices(key);
+    case SCHEMA_SWITCH:
+        *(int *)field = (int)number;
+        return json_is_integer(value) && number >= 0 && number <= 2;
     case SCHEMA_UNSIGNED:
         *(unsigned *)field = (unsigned)number;
         return json_is_integer(value) && number >= key->minimum && number <= key->maximum;
@@ -101,7 +105,8 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_DURATION:
     case SCHEMA_SIZE:
         *(int64_t *)field = number;
-        return json_is_integer(value) && number >= key->minimum;
+        return json_is_integer(value) &&
+               (number >= key->minimum || (key->zero_word && number == 0));
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:

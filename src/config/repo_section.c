@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/units.h"
+#include "config/path_filter.h"
 
 enum { NAME_MAX_BYTES = 100 };
 
@@ -13,13 +15,11 @@ enum { POLL_MINIMUM_MS = 50 };
 enum { POLL_MINIMUM_MS = 1000 };
 #endif
 
-static config_text_check url_check;
-static config_text_check branch_check;
+static struct config_checks checks;
 
-void config_set_checks(config_text_check check_url, config_text_check check_branch)
+void config_set_checks(const struct config_checks *further)
 {
-    url_check = check_url;
-    branch_check = check_branch;
+    checks = *further;
 }
 
 static bool refuse(char **why, const char *reason)
@@ -81,7 +81,7 @@ static bool check_path(const char *text, char **why)
                       "it is a relative path; write a URL, an absolute path, or one that begins "
                       "with ~/");
     }
-    return ask(url_check, expanded, why);
+    return ask(checks.url, expanded, why);
 }
 
 /* Names and globs. */
@@ -90,7 +90,7 @@ static bool check_branch(const char *text, char **why)
     if (*text == '-' || has_control_character(text)) {
         return refuse(why, "a branch name neither begins with '-' nor holds control characters");
     }
-    return text_is_glob(text) || ask(branch_check, text, why);
+    return text_is_glob(text) || ask(checks.ref_name, text, why);
 }
 
 static bool check_target(const char *text, char **why)
@@ -102,6 +102,28 @@ static bool check_target(const char *text, char **why)
 static bool check_exclusion(const char *text, char **why)
 {
     return *text ? check_branch(text, why) : refuse(why, "a branch name is empty");
+}
+
+static bool check_tag(const char *text, char **why)
+{
+    if (*text == '-' || has_control_character(text)) {
+        return refuse(why, "a tag's name neither begins with '-' nor holds control characters");
+    }
+    if (!*text || g_str_has_prefix(text, "refs/")) {
+        return refuse(why, "write a tag's short name, or a glob such as \"v*\"");
+    }
+    return text_is_glob(text) || ask(checks.ref_name, text, why);
+}
+
+static bool check_schedule(const char *text, char **why)
+{
+    return ask(checks.schedule, text, why);
+}
+
+static bool check_pattern(const char *text, char **why)
+{
+    return has_control_character(text) ? refuse(why, "it holds control characters")
+                                       : path_filter_check(text, why);
 }
 
 static bool check_keep(const char *text, char **why)
@@ -132,6 +154,15 @@ static bool check_file_path(const char *text, char **why)
     return true;
 }
 
+/* A short id is not enough: others can make a key with the same one. */
+static bool check_fingerprint(const char *text, char **why)
+{
+    size_t digits = strspn(text, "0123456789abcdefABCDEF");
+    return (text[digits] == '\0' && (digits == 40 || digits == 64)) ||
+           refuse(why, "write the whole fingerprint, 40 hexadecimal digits without blanks, as gpg "
+                       "--list-keys shows it");
+}
+
 static bool check_executor(const char *text, char **why)
 {
     if (strcmp(text, "local") == 0 || strcmp(text, "slurm") == 0 ||
@@ -147,9 +178,21 @@ static const char *const push_choices[] = {"queue", "cancel_running", NULL};
 static const char *const rewind_choices[] = {"run", "block", NULL};
 static const char *const interrupt_choices[] = {"fail", "rerun", NULL};
 static const char *const sandbox_choices[] = {"off", "workspace", "strict", NULL};
+static const char *const verify_choices[] = {"tip", "range", NULL};
 static const char *const executor_choices[] = {"local", NULL};
 static const char *const approval_choices[] = {"never", "on_change", NULL};
+static const char *const road_choices[] = {"auto", "git", NULL};
 static const char *const notify_choices[] = {"all", "failures", "changes", "none", NULL};
+
+const char *config_sandbox_name(enum sandbox_choice choice)
+{
+    return sandbox_choices[choice];
+}
+
+bool config_sandbox_is_known(const char *name)
+{
+    return g_strv_contains(sandbox_choices, name);
+}
 
 #define FIELD(field) offsetof(struct repo_config, field)
 
@@ -161,8 +204,18 @@ const struct schema_key repo_section_keys[] = {
     {"target_branch", SCHEMA_STRING_LIST, FIELD(target_branches), .check = check_target,
      .empty_array = "it is an empty list; write \"\" to run every branch"},
     {"branch_exclusions", SCHEMA_COMMA_LIST, FIELD(branch_exclusions), .check = check_exclusion},
+    {"target_tags", SCHEMA_STRING_LIST, FIELD(target_tags), .check = check_tag},
+    {"schedule", SCHEMA_STRING_LIST, FIELD(schedule), .check = check_schedule},
+    {"paths", SCHEMA_STRING_LIST, FIELD(paths), .check = check_pattern},
+    {"skip_ci", SCHEMA_BOOLEAN, FIELD(skip_ci)},
     {"ssh_key_path", SCHEMA_STRING, FIELD(ssh_key_path), .check = check_file_path},
-    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS},
+    {"poll_interval", SCHEMA_DURATION, FIELD(poll_interval_ms), POLL_MINIMUM_MS, 7 * DAY_MS,
+     .zero_word = "auto"},
+    {"poll_interval_min", SCHEMA_DURATION, FIELD(poll_interval_min_ms), POLL_MINIMUM_MS,
+     7 * DAY_MS},
+    {"poll_interval_max", SCHEMA_DURATION, FIELD(poll_interval_max_ms), POLL_MINIMUM_MS,
+     7 * DAY_MS},
+    {"road", SCHEMA_CHOICE, FIELD(road), .choices = road_choices},
     {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},
     {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},
     {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},
@@ -175,32 +228,32 @@ const struct schema_key repo_section_keys[] = {
     {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},
     {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},
     {"env", SCHEMA_ENVIRONMENT, FIELD(env)},
+    {"sandbox", SCHEMA_CHOICE, FIELD(sandbox), .choices = sandbox_choices},
+    {"network", SCHEMA_SWITCH, FIELD(network)},
+    {"writable", SCHEMA_STRING_LIST, FIELD(writable), .check = check_file_path},
+    {"readable", SCHEMA_STRING_LIST, FIELD(readable), .check = check_file_path},
+    {"hidden", SCHEMA_STRING_LIST, FIELD(hidden), .check = check_file_path},
 
-    {"sandbox", SCHEMA_CHOICE, .choices = sandbox_choices, .state = SCHEMA_DEFAULT_ONLY},
+    {"allowed_signers", SCHEMA_STRING, FIELD(allowed_signers), .check = check_file_path},
+    {"allowed_gpg_keys", SCHEMA_STRING_LIST, FIELD(allowed_gpg_keys), .check = check_fingerprint},
+    {"gpg_keyring", SCHEMA_STRING, FIELD(gpg_keyring), .check = check_file_path},
+    {"verify", SCHEMA_CHOICE, FIELD(verify), .choices = verify_choices},
+    {"strict_signatures", SCHEMA_BOOLEAN, FIELD(strict_signatures)},
+    {"workflow_approval", SCHEMA_CHOICE, FIELD(workflow_approval), .choices = approval_choices},
+    {"approve_paths", SCHEMA_STRING_LIST, FIELD(approve_paths), .check = check_pattern},
+
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
-    {"workflow_approval", SCHEMA_CHOICE, .choices = approval_choices, .state = SCHEMA_DEFAULT_ONLY},
-    {"network", SCHEMA_BOOLEAN, .minimum = 1, .state = SCHEMA_DEFAULT_ONLY},
 
-    {"writable", SCHEMA_STRING_LIST, .check = check_file_path, .state = SCHEMA_LATER},
     {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
     {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
     {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
-    {"allowed_signers", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
     {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"allowed_gpg_keys", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"verify", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"strict_signatures", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"approve_paths", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"target_tags", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"schedule", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"paths", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"skip_ci", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
 };
 const struct schema_key *const repo_default_keys = repo_section_keys + 1;
@@ -210,9 +263,19 @@ struct repo_config *repo_section_new(void)
     struct repo_config *section = g_new0(struct repo_config, 1);
     section->target_branches = g_strsplit("master", ",", -1);
     section->branch_exclusions = g_new0(char *, 1);
+    section->target_tags = g_new0(char *, 1);
+    section->schedule = g_new0(char *, 1);
+    section->paths = g_new0(char *, 1);
     section->keep = g_new0(char *, 1);
     section->env = g_new0(char *, 1);
+    section->writable = g_new0(char *, 1);
+    section->readable = g_new0(char *, 1);
+    section->hidden = g_new0(char *, 1);
+    section->allowed_gpg_keys = g_new0(char *, 1);
+    section->approve_paths = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
+    section->poll_interval_min_ms = 15 * 1000;
+    section->poll_interval_max_ms = 15 * 60 * 1000;
     section->timeout_ms = 3600 * 1000;
     section->grace_ms = 10 * 1000;
     section->fetch_timeout_ms = 10 * 60 * 1000;
@@ -247,6 +310,13 @@ static void expand_home_in_place(char **path)
     }
 }
 
+static void expand_home_in_list(char **paths)
+{
+    for (; *paths; paths++) {
+        expand_home_in_place(paths);
+    }
+}
+
 bool repo_section_name_is_valid(const char *name, size_t length)
 {
     return *name && strlen(name) == length && length <= NAME_MAX_BYTES && *name != '-' &&
@@ -267,6 +337,61 @@ static void check_name(const struct toml_value *section, const char *file,
     }
 }
 
+static void check_intervals(const struct repo_config *repo, const struct toml_value *section,
+                            const char *file, struct diagnostics *diagnostics)
+{
+    if (repo->poll_interval_min_ms <= repo->poll_interval_max_ms) {
+        return;
+    }
+    const struct toml_value *key = toml_find(section, "poll_interval_min");
+    key = key ? key : toml_find(section, "poll_interval_max");
+    key = key ? key : section;
+    g_autofree char *least = units_format_duration(repo->poll_interval_min_ms);
+    g_autofree char *most = units_format_duration(repo->poll_interval_max_ms);
+    diagnostics_add(diagnostics, file, key->key_line, key->key_column,
+                    "poll_interval_min (%s) is more than poll_interval_max (%s)", least, most);
+}
+
+bool repo_config_wants_signatures(const struct repo_config *repo)
+{
+    return repo->allowed_signers || *repo->allowed_gpg_keys;
+}
+
+/* Where a key stands in the section, else where the section begins: it came from [defaults]. */
+static void complain(const struct toml_value *section, const char *key, const char *file,
+                     struct diagnostics *diagnostics, const char *text)
+{
+    const struct toml_value *found = toml_find(section, key);
+    const struct toml_value *place = found ? found : section;
+    diagnostics_add(diagnostics, file, place->key_line, place->key_column, "\"%s\" %s", key, text);
+}
+
+/* What would look like a check and be none is refused. */
+static void check_trust(const struct repo_config *repo, const struct toml_value *section,
+                        const char *file, struct diagnostics *diagnostics)
+{
+    static const char *const meant_for_them[] = {"verify", "strict_signatures"};
+    if (*repo->allowed_gpg_keys && !repo->gpg_keyring) {
+        complain(
+            section, "allowed_gpg_keys", file, diagnostics,
+            "needs \"gpg_keyring\": the file with these public keys, as gpg --export writes it");
+    }
+    if (repo->gpg_keyring && !*repo->allowed_gpg_keys) {
+        complain(section, "gpg_keyring", file, diagnostics,
+                 "needs \"allowed_gpg_keys\": the fingerprints of those keys in it that may sign");
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(meant_for_them); i++) {
+        if (!repo_config_wants_signatures(repo) && toml_find(section, meant_for_them[i])) {
+            complain(section, meant_for_them[i], file, diagnostics,
+                     "does nothing without \"allowed_signers\" or \"allowed_gpg_keys\"");
+        }
+    }
+    if (repo->workflow_approval == APPROVAL_NEVER && toml_find(section, "approve_paths")) {
+        complain(section, "approve_paths", file, diagnostics,
+                 "does nothing without \"workflow_approval\" = \"on_change\"");
+    }
+}
+
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,
                                       struct diagnostics *diagnostics)
@@ -284,8 +409,17 @@ struct repo_config *repo_section_read(const struct toml_value *section,
             "section \"%s\" has no \"path\": the URL or absolute path of the repository",
             section->key);
     }
+    check_intervals(repo, section, file, diagnostics);
     expand_home_in_place(&repo->url);
     expand_home_in_place(&repo->ssh_key_path);
+    expand_home_in_list(repo->writable);
+    expand_home_in_list(repo->readable);
+    expand_home_in_list(repo->hidden);
+    expand_home_in_place(&repo->allowed_signers);
+    expand_home_in_place(&repo->gpg_keyring);
+    if (diagnostics->items->len + diagnostics->dropped == before) {
+        check_trust(repo, section, file, diagnostics);
+    }
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);
         return NULL;

@@ -98,7 +98,11 @@ static bool read_boolean(const struct reading *reading)
     if (reading->value->type != TOML_BOOLEAN) {
         return complain(reading, reading->value, "true or false");
     }
-    *(bool *)reading->field = reading->value->as.boolean;
+    if (reading->key->type == SCHEMA_SWITCH) {
+        *(int *)reading->field = reading->value->as.boolean ? 2 : 1;
+    } else {
+        *(bool *)reading->field = reading->value->as.boolean;
+    }
     return true;
 }
 
@@ -138,6 +142,10 @@ static bool read_quantity(const struct reading *reading)
             is_size ? units_parse_size : units_parse_duration;
         if (!is_plain_string(reading, value)) {
             return false;
+        }
+        if (g_strcmp0(reading->key->zero_word, value->as.string.bytes) == 0) {
+            *(int64_t *)reading->field = 0;
+            return true;
         }
         if (!parse(value->as.string.bytes, &number, &error)) {
             return complain_text(reading, value, error->message);
@@ -301,12 +309,12 @@ static bool read_any(const struct reading *reading)
 }
 
 static bool (*const readers[])(const struct reading *) = {
-    [SCHEMA_STRING] = read_string,     [SCHEMA_INTEGER] = read_integer,
-    [SCHEMA_UNSIGNED] = read_integer,  [SCHEMA_BOOLEAN] = read_boolean,
-    [SCHEMA_DURATION] = read_quantity, [SCHEMA_SIZE] = read_quantity,
-    [SCHEMA_CHOICE] = read_choice,     [SCHEMA_STRING_LIST] = read_list,
-    [SCHEMA_COMMA_LIST] = read_list,   [SCHEMA_ENVIRONMENT] = read_environment,
-    [SCHEMA_ANY] = read_any,
+    [SCHEMA_STRING] = read_string,           [SCHEMA_INTEGER] = read_integer,
+    [SCHEMA_UNSIGNED] = read_integer,        [SCHEMA_BOOLEAN] = read_boolean,
+    [SCHEMA_SWITCH] = read_boolean,          [SCHEMA_DURATION] = read_quantity,
+    [SCHEMA_SIZE] = read_quantity,           [SCHEMA_CHOICE] = read_choice,
+    [SCHEMA_STRING_LIST] = read_list,        [SCHEMA_COMMA_LIST] = read_list,
+    [SCHEMA_ENVIRONMENT] = read_environment, [SCHEMA_ANY] = read_any,
 };
 
 static bool is_list(const struct schema_key *key)
@@ -419,13 +427,10 @@ void schema_release(const struct schema_key *keys, void *target)
 void schema_copy(const struct schema_key *keys, const void *source, void *target)
 {
     static const size_t sizes[] = {
-        [SCHEMA_INTEGER] = sizeof(int),
-        [SCHEMA_UNSIGNED] = sizeof(unsigned),
-        [SCHEMA_BOOLEAN] = sizeof(bool),
-        [SCHEMA_DURATION] = sizeof(int64_t),
-        [SCHEMA_SIZE] = sizeof(int64_t),
-        [SCHEMA_CHOICE] = sizeof(int),
-        [SCHEMA_ANY] = 0,
+        [SCHEMA_INTEGER] = sizeof(int),      [SCHEMA_UNSIGNED] = sizeof(unsigned),
+        [SCHEMA_BOOLEAN] = sizeof(bool),     [SCHEMA_SWITCH] = sizeof(int),
+        [SCHEMA_DURATION] = sizeof(int64_t), [SCHEMA_SIZE] = sizeof(int64_t),
+        [SCHEMA_CHOICE] = sizeof(int),       [SCHEMA_ANY] = 0,
     };
     for (; keys->name; keys++) {
         const void *from = (const char *)source + keys->offset;

@@ -18,6 +18,8 @@ enum schema_type {
     SCHEMA_INTEGER,     /* int, from minimum to maximum */
     SCHEMA_UNSIGNED,    /* unsigned, from minimum to maximum */
     SCHEMA_BOOLEAN,     /* bool */
+    SCHEMA_SWITCH,      /* true or false, where absence means a third thing: an enum stored as int,
+                         * 0 = absent, 1 = false, 2 = true */
     SCHEMA_DURATION,    /* int64_t milliseconds, from minimum */
     SCHEMA_SIZE,        /* int64_t bytes, from minimum; a string or an integer */
     SCHEMA_CHOICE,      /* an enum stored as int; `choices` in the order of its values */
@@ -43,6 +45,7 @@ struct schema_key {
     int64_t minimum, maximum;   /* maximum 0 = none, for durations and sizes */
     const char *const *choices; /* NULL-terminated */
     enum schema_state state;
+    const char *zero_word;   /* durations: this word stands for 0, whatever the minimum */
     const char *empty_array; /* why an array without elements is refused; NULL = it is not */
     /* A further check of a string or of each string of a list; false with `why` (freed by the
      * schema) set. */

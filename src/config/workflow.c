@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/refkey.h"
 #include "config/schema.h"
 #include "config/toml.h"
 
@@ -204,6 +205,12 @@ struct workflow *workflow_parse(const char *bytes, size_t length, const char *fi
         return NULL;
     }
     return workflow;
+}
+
+char *workflow_path_for_ref(const char *key)
+{
+    const char *branch = refkey_branch(key);
+    return branch ? workflow_path_for_branch(branch) : g_strdup(WORKFLOW_PATH_OF_TAGS);
 }
 
 char *workflow_path_for_branch(const char *branch)

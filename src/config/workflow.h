@@ -34,9 +34,13 @@ struct workflow *workflow_parse(const char *bytes, size_t length, const char *fi
                                 struct diagnostics *diagnostics);
 void workflow_free(struct workflow *workflow);
 
+#define WORKFLOW_PATH_OF_TAGS "workflow/tag.toml"
+
 /* "workflow/feature/x.toml"; NULL when the branch name cannot name a path below workflow/ (a
  * component
  * "." or "..", an empty one). Free with g_free(). */
 char *workflow_path_for_branch(const char *branch);
+/* The same for the key of a branch or a tag (base/refkey.h). */
+char *workflow_path_for_ref(const char *key);
 
 #endif

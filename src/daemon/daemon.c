@@ -20,11 +20,11 @@
 #include "daemon/deliver.h"
 #include "daemon/housekeeping.h"
 #include "daemon/launch.h"
-#include "daemon/look_status.h"
-#include "daemon/record.h"
+#include "daemon/lookout.h"
 #include "daemon/sd_notify.h"
 #include "daemon/signals.h"
 #include "daemon/supervise.h"
+#include "daemon/timetable.h"
 #include "daemon/watch.h"
 #include "poll/poller.h"
 #include "store/reserve.h"
@@ -33,7 +33,6 @@
 enum {
     RELOAD_DELAY_MS = 100,    /* an editor writes a file in several steps */
     KILL_PATIENCE_MS = 60000, /* how long jobs that were told to end are waited for */
-    WATCHDOG_LATENESS_MS = 60000,
     /* A killed daemon's lock lives on in a child of it that has not come to its exec yet. */
     LOCK_PATIENCE_MS = 2000,
 };
@@ -51,10 +50,10 @@ struct daemon {
     struct deliver *deliver;
     bool was_sending;
     struct housekeeping *housekeeping;
+    struct timetable *timetable;
     struct watch *watch;
     char *config_fingerprint; /* of the files as they were when they were last read */
-    struct look_status_file *looks;
-    GHashTable *look_states; /* repo -> struct look_status * */
+    struct lookout *lookout;
     GArray *pollfds;
     bool jobs_to_start;
     int64_t reload_due_ms; /* INT64_MAX = no */
@@ -63,96 +62,7 @@ struct daemon {
     int64_t drain_deadline_ms;
 };
 
-/* ---------------------------------------------------------------- looks */
-
-static struct look_status *find_look_state(struct daemon *daemon, const char *repo)
-{
-    struct look_status *status = g_hash_table_lookup(daemon->look_states, repo);
-    if (!status) {
-        status = g_new0(struct look_status, 1);
-        status->repo = g_strdup(repo);
-        g_hash_table_insert(daemon->look_states, status->repo, status);
-    }
-    return status;
-}
-
-static void save_look_state(struct daemon *daemon, const struct look_status *status)
-{
-    g_autoptr(GError) error = NULL;
-    if (daemon->looks && !look_status_write(daemon->looks, status, &error)) {
-        event_print(EVENT_WARNING, "look status lost", "repo", status->repo, "err", error->message,
-                    NULL);
-    }
-}
-
-static void look_begun(const struct poll_look *look, void *data)
-{
-    struct daemon *daemon = data;
-    struct look_status *status = find_look_state(daemon, look->repo->name);
-    status->last_look_ms = look->begun_ms;
-    status->next_look_ms = 0;
-    save_look_state(daemon, status);
-}
-
-static bool look_seen(const struct poll_look *look, GHashTable *refs, void *data, GError **error)
-{
-    struct daemon *daemon = data;
-    bool told = false;
-    bool good = record_look(daemon->paths, daemon->store, look->repo, refs, clock_now_ms(),
-                            &daemon->jobs_to_start, &told, error);
-    if (told) {
-        deliver_wake(daemon->deliver);
-    }
-    return good;
-}
-
-static void look_ended(const struct poll_look *look, unsigned failures, int64_t next_ms,
-                       const GError *failure, void *data)
-{
-    struct daemon *daemon = data;
-    struct look_status *status = find_look_state(daemon, look->repo->name);
-    /* The same trouble again is no news: one line when it begins, one when it ends. */
-    if (failure && g_strcmp0(failure->message, status->error) != 0) {
-        event_print(EVENT_WARNING, "look failed", "repo", look->repo->name, "err", failure->message,
-                    NULL);
-    } else if (!failure && status->error) {
-        event_print(EVENT_INFO, "look recovered", "repo", look->repo->name, NULL);
-    }
-    status->failures = failures;
-    status->next_look_ms = next_ms;
-    status->last_look_ms = look->begun_ms;
-    g_free(status->error);
-    status->error = failure ? g_strdup(failure->message) : NULL;
-    if (!failure) {
-        status->last_ok_ms = clock_now_ms();
-    }
-    save_look_state(daemon, status);
-}
-
 /* ------------------------------------------------------------ configuration */
-
-static void open_look_status(struct daemon *daemon)
-{
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
-    for (unsigned i = 0; i < daemon->config->repos->len; i++) {
-        const struct repo_config *repo = g_ptr_array_index(daemon->config->repos, i);
-        g_ptr_array_add(names, repo->name);
-    }
-    g_ptr_array_add(names, NULL);
-    g_autofree char *path = paths_look_status(daemon->paths);
-    g_autoptr(GError) error = NULL;
-    g_clear_pointer(&daemon->looks, look_status_close);
-    daemon->looks = look_status_open(path, (const char *const *)names->pdata, &error);
-    if (!daemon->looks) {
-        event_print(EVENT_WARNING, "look status lost", "err", error->message, NULL);
-    }
-    g_clear_pointer(&daemon->look_states, g_hash_table_unref);
-    daemon->look_states = look_status_read(path, NULL);
-    if (!daemon->look_states) {
-        daemon->look_states =
-            g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)look_status_free);
-    }
-}
 
 static char *fingerprint_configuration(const struct daemon *daemon)
 {
@@ -192,12 +102,13 @@ static void use_config(struct daemon *daemon, struct config *config)
 {
     struct config *old = daemon->config;
     daemon->config = config;
+    lookout_set_config(daemon->lookout, config);
     poller_set_config(daemon->poller, config);
     supervise_set_config(daemon->supervise, config);
     deliver_set_config(daemon->deliver, config);
     housekeeping_set_config(daemon->housekeeping, config);
+    timetable_set_config(daemon->timetable, config);
     config_free(old);
-    open_look_status(daemon);
     daemon->jobs_to_start = true;
     give_memory_back(daemon); /* what the parsing took is not needed again for long */
 }
@@ -385,14 +296,22 @@ static void handle_signals(struct daemon *daemon)
     }
 }
 
-/* Only a loop that keeps up with its looks tells the service manager that it lives. */
+/* Only a loop that begins looks as it should tells the service manager that it lives. */
 static void feed_watchdog(struct daemon *daemon, int64_t now_ms)
 {
     if (daemon->watchdog_ms > 0 && now_ms >= daemon->watchdog_due_ms) {
         daemon->watchdog_due_ms = now_ms + daemon->watchdog_ms;
-        if (poller_lateness_ms(daemon->poller, now_ms) < WATCHDOG_LATENESS_MS) {
+        if (!poller_is_stuck(daemon->poller, now_ms)) {
             sd_notify_send("WATCHDOG=1");
         }
+    }
+}
+
+static void take_news_of_looks(struct daemon *daemon)
+{
+    daemon->jobs_to_start = lookout_take_jobs(daemon->lookout) || daemon->jobs_to_start;
+    if (lookout_take_notices(daemon->lookout)) {
+        deliver_wake(daemon->deliver);
     }
 }
 
@@ -407,6 +326,8 @@ static void do_what_is_due(struct daemon *daemon)
         reload(daemon);
     }
     poller_run(daemon->poller, now_ms);
+    take_news_of_looks(daemon);
+    daemon->jobs_to_start = timetable_run(daemon->timetable) || daemon->jobs_to_start;
     if (housekeeping_run(daemon->housekeeping, now_ms) || daemon->jobs_to_start) {
         daemon->jobs_to_start = false;
         supervise_start_queued(daemon->supervise);
@@ -414,9 +335,9 @@ static void do_what_is_due(struct daemon *daemon)
     deliver_run(daemon->deliver);
 }
 
-static int time_to_wait(const struct daemon *daemon)
+/* When the loop has something to do by itself; INT64_MAX = never. */
+static int64_t next_due_ms(const struct daemon *daemon, int64_t now_ms)
 {
-    int64_t now_ms = clock_monotonic_ms();
     int64_t due_ms = supervise_next_due_ms(daemon->supervise);
     if (daemon->draining) {
         due_ms = MIN(due_ms, daemon->drain_deadline_ms);
@@ -425,23 +346,31 @@ static int time_to_wait(const struct daemon *daemon)
         due_ms = MIN(due_ms, daemon->reload_due_ms);
         due_ms = MIN(due_ms, deliver_next_due_ms(daemon->deliver));
         due_ms = MIN(due_ms, housekeeping_next_due_ms(daemon->housekeeping));
+        due_ms = MIN(due_ms, timetable_next_due_ms(daemon->timetable));
     }
     if (daemon->watchdog_ms > 0) {
         due_ms = MIN(due_ms, daemon->watchdog_due_ms);
     }
-    if (daemon->jobs_to_start && !daemon->draining) {
-        return 0;
-    }
+    return daemon->jobs_to_start && !daemon->draining ? now_ms : due_ms;
+}
+
+/* Looks are written down before a sleep that may be long. */
+static int time_to_wait(struct daemon *daemon)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t due_ms = next_due_ms(daemon, now_ms);
+    lookout_write(daemon->lookout, daemon->poller, due_ms);
     return due_ms == INT64_MAX ? -1 : (int)CLAMP(due_ms - now_ms, 0, 24 * 3600 * 1000);
 }
 
-enum { SLOT_SIGNALS, SLOT_WAKE, SLOT_WATCH, SLOT_COUNT };
+enum { SLOT_SIGNALS, SLOT_WAKE, SLOT_WATCH, SLOT_TIMETABLE, SLOT_COUNT };
 
 static void wait_for_something(struct daemon *daemon)
 {
     GArray *fds = daemon->pollfds;
     g_array_set_size(fds, 0);
-    const int own[SLOT_COUNT] = {daemon->signal_fd, daemon->wake_fd, watch_fd(daemon->watch)};
+    const int own[SLOT_COUNT] = {daemon->signal_fd, daemon->wake_fd, watch_fd(daemon->watch),
+                                 timetable_fd(daemon->timetable)};
     for (int i = 0; i < SLOT_COUNT; i++) {
         struct pollfd entry = {.fd = own[i], .events = POLLIN};
         g_array_append_val(fds, entry);
@@ -457,10 +386,14 @@ static void wait_for_something(struct daemon *daemon)
         entries[SLOT_SIGNALS].revents = POLLIN;
     }
     if (!daemon->draining) {
-        poller_handle(daemon->poller, entries, fds->len, clock_monotonic_ms());
+        poller_handle(daemon->poller, entries, fds->len);
     }
+    take_news_of_looks(daemon);
     if (entries[SLOT_WAKE].revents) {
         take_wake(daemon);
+    }
+    if (entries[SLOT_TIMETABLE].revents) {
+        timetable_take(daemon->timetable);
     }
     if (entries[SLOT_WATCH].revents && watch_take(daemon->watch) && !daemon->draining) {
         daemon->reload_due_ms = clock_monotonic_ms() + RELOAD_DELAY_MS;
@@ -487,12 +420,12 @@ static void release(struct daemon *daemon)
     supervise_free(daemon->supervise);
     deliver_free(daemon->deliver);
     housekeeping_free(daemon->housekeeping);
+    timetable_free(daemon->timetable);
     config_free(daemon->config);
     store_close(daemon->store);
     watch_close(daemon->watch);
     g_free(daemon->config_fingerprint);
-    look_status_close(daemon->looks);
-    g_clear_pointer(&daemon->look_states, g_hash_table_unref);
+    lookout_free(daemon->lookout);
     g_clear_pointer(&daemon->pollfds, g_array_unref);
     fd_close(&daemon->wake_fd);
     fd_close(&daemon->lock);
@@ -519,13 +452,15 @@ int daemon_main(const struct paths *paths, const struct daemon_options *options)
         release(&daemon);
         return EXIT_CODE_CONFIG;
     }
-    struct poller_callbacks callbacks = {look_begun, look_seen, look_ended, &daemon};
+    daemon.lookout = lookout_new(paths, daemon.store);
+    struct poller_callbacks callbacks = lookout_callbacks(daemon.lookout);
     daemon.pollfds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
     daemon.poller = poller_new(&callbacks);
     daemon.supervise = supervise_new(paths, daemon.store,
                                      options->quiet ? LAUNCH_OUTPUT_QUIET : LAUNCH_OUTPUT_PREFIXED);
     daemon.deliver = deliver_new(paths, daemon.store);
     daemon.housekeeping = housekeeping_new(paths);
+    daemon.timetable = timetable_new(daemon.store);
     supervise_set_gate(daemon.supervise, may_start, &daemon);
     use_config(&daemon, config);
     supervise_adopt(daemon.supervise);

@@ -7,8 +7,8 @@
 #include "base/event.h"
 #include "base/units.h"
 #include "base/wipe.h"
+#include "daemon/message_client.h"
 #include "daemon/message_request.h"
-#include "daemon/net_client.h"
 #include "daemon/verdict.h"
 #include "notify/notice.h"
 #include "notify/target.h"
@@ -35,6 +35,7 @@ struct deliver {
     struct store *store;
     const struct config *config;
     struct net_client *net;
+    struct message_client_events events;
     struct channel channels[TARGET_KINDS];
     bool dirty;       /* look into the store */
     int64_t next_ms;  /* monotonic: when a message that waits is due; INT64_MAX = none */
@@ -277,7 +278,7 @@ static bool begin_attempt(struct deliver *deliver, struct channel *channel,
     channel->sending = message;
     channel->deadline_ms = clock_monotonic_ms() + ANSWER_PATIENCE_MS;
     g_autoptr(GError) failure = NULL;
-    if (!net_client_send(deliver->net, request, &failure)) {
+    if (!message_client_send(deliver->net, request, &failure)) {
         end_without_answer(deliver, channel, failure->message);
     }
     return true;
@@ -369,7 +370,7 @@ void deliver_run(struct deliver *deliver)
     for (unsigned i = 0; i < TARGET_KINDS; i++) {
         const struct channel *channel = &deliver->channels[i];
         if (channel->sending && now_ms >= channel->deadline_ms) {
-            net_client_abandon(deliver->net);
+            net_client_abandon(deliver->net, "did not answer in time");
         }
     }
     deliver->dirty = deliver->dirty || now_ms >= deliver->next_ms;
@@ -386,11 +387,11 @@ void deliver_run(struct deliver *deliver)
 struct deliver *deliver_new(const struct paths *paths, struct store *store)
 {
     struct deliver *deliver = g_new0(struct deliver, 1);
-    const struct net_client_events events = {answered, lost, deliver};
     g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, paths->state, -1);
     deliver->paths = paths;
     deliver->store = store;
-    deliver->net = net_client_new(&events);
+    deliver->events = (struct message_client_events){answered, lost, deliver};
+    deliver->net = message_client_new(&deliver->events);
     deliver->key_prefix = g_strndup(digest, KEY_PREFIX_DIGITS);
     deliver->dirty = true;
     deliver->next_ms = INT64_MAX;

@@ -121,7 +121,42 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     options.stdin_fd = section;
     options.stdout_fd = SPAWN_FD_INHERIT;
     options.stderr_fd = SPAWN_FD_INHERIT;
-    options.pass_fd = lock_fd;
+    options.pass_fds = &lock_fd;
+    options.pass_count = 1;
     options.new_session = true;
+    return spawn_start(&options, NULL, error);
+}
+
+pid_t launch_sandbox_trial(const struct paths *paths, const struct repo_config *repo,
+                           const char *how, const char *const *command, GError **error)
+{
+    g_autofree char *executable = libexec_find("phantom_ci-job", error);
+    if (!executable || !paths_ensure(paths, error)) {
+        return -1;
+    }
+    auto_fd section = write_section(paths, repo, error);
+    if (section < 0) {
+        return -1;
+    }
+    const char *const fixed[] = {
+        executable,    "--try-sandbox", how,           "--config-dir", paths->config,
+        "--state-dir", paths->state,    "--cache-dir", paths->cache,   "--"};
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(fixed); i++) {
+        g_ptr_array_add(argv, (gpointer)fixed[i]);
+    }
+    for (; *command; command++) {
+        g_ptr_array_add(argv, (gpointer)*command);
+    }
+    g_ptr_array_add(argv, NULL);
+    g_auto(GStrv) environment = make_environment();
+    struct spawn_options options = SPAWN_OPTIONS_INIT;
+    options.argv = (const char *const *)argv->pdata;
+    options.envp = (const char *const *)environment;
+    options.directory = "/";
+    options.stdin_fd = section;
+    options.stdout_fd = SPAWN_FD_INHERIT;
+    options.stderr_fd = SPAWN_FD_INHERIT;
+    options.parent_death_signal = SIGKILL;
     return spawn_start(&options, NULL, error);
 }

@@ -15,79 +15,153 @@
 
 /* A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are
  * the same number in a record that was not read while it was being written. */
-enum { ERROR_MAX_BYTES = 400, FILE_MAX_BYTES = 64 * 1024 * 1024 };
-
-struct look_status_file {
-    int fd;
-    GHashTable *slots; /* repo -> slot + 1 */
-    unsigned generation;
+enum {
+    ERROR_MAX_BYTES = 400,
+    ERROR_SHORT_BYTES = 100, /* when there is no room for more */
+    FILE_MAX_BYTES = 256 * 1024 * 1024,
+    RECORDS_AT_ONCE = 64,
 };
 
-void look_status_free(struct look_status *status)
+struct entry {
+    struct look_status status; /* the first member: a status is its entry */
+    unsigned slot;             /* its record in the file; 0 is the daemon's own */
+    bool touched;
+};
+
+struct look_book {
+    char *path;
+    int fd;              /* -1 = there is no file */
+    GHashTable *entries; /* repo -> struct entry * */
+    GPtrArray *touched;  /* of struct entry * */
+    struct look_summary summary;
+    bool summary_touched;
+    unsigned generation;
+    int64_t flushed_ms; /* monotonic */
+};
+
+/* --------------------------------------------------------------------------------- records */
+
+static void look_status_free(struct look_status *status)
 {
-    if (status) {
-        g_free(status->repo);
-        g_free(status->error);
-        g_free(status);
-    }
+    g_free(status->repo);
+    g_free(status->error);
+    g_free(status->road);
+    g_free(status->learned);
+    g_free(status->moved_to);
+    g_free(status);
 }
 
-static struct look_status *decode(const char *record)
+static void free_status(void *status)
 {
-    json_t *root = json_loadb(record, LOOK_STATUS_RECORD_BYTES, JSON_DISABLE_EOF_CHECK, NULL);
-    const char *repo = NULL;
-    const char *error = NULL;
-    json_int_t begin = 0, end = 0, last_look = 0, last_ok = 0, next_look = 0, failures = 0;
-    struct look_status *status = NULL;
-    if (root &&
-        json_unpack(root, "{s:I,s:s,s:I,s:I,s:I,s:I,s?s,s:I}", "g", &begin, "repo", &repo,
-                    "last_look", &last_look, "last_ok", &last_ok, "next_look", &next_look,
-                    "failures", &failures, "error", &error, "h", &end) == 0 &&
-        begin == end) {
-        status = g_new0(struct look_status, 1);
-        status->repo = g_strdup(repo);
-        status->last_look_ms = last_look;
-        status->last_ok_ms = last_ok;
-        status->next_look_ms = next_look;
-        status->failures = (unsigned)failures;
-        status->error = g_strdup(error);
+    look_status_free(status);
+}
+
+static bool is_whole(json_t *root)
+{
+    const json_t *begin = json_object_get(root, "g");
+    return json_is_integer(begin) && json_equal(begin, json_object_get(root, "h"));
+}
+
+static struct look_status *status_from_json(json_t *root)
+{
+    const char *repo = NULL, *error = NULL, *road = NULL, *learned = NULL, *moved_to = NULL;
+    json_int_t last_look = 0, last_ok = 0, next_look = 0, failures = 0;
+    int is_watched = 0;
+    if (json_unpack(root, "{s:s,s:I,s:I,s:I,s:I,s?b,s?s,s?s,s?s,s?s}", "repo", &repo, "last_look",
+                    &last_look, "last_ok", &last_ok, "next_look", &next_look, "failures", &failures,
+                    "watched", &is_watched, "error", &error, "road", &road, "learned", &learned,
+                    "moved_to", &moved_to) != 0) {
+        return NULL;
     }
-    json_decref(root);
+    struct look_status *status = g_new0(struct look_status, 1);
+    *status = (struct look_status){
+        .repo = g_strdup(repo),
+        .last_look_ms = last_look,
+        .last_ok_ms = last_ok,
+        .next_look_ms = next_look,
+        .failures = (unsigned)failures,
+        .is_watched = is_watched,
+        .error = g_strdup(error),
+        .road = g_strdup(road),
+        .learned = g_strdup(learned),
+        .moved_to = g_strdup(moved_to),
+    };
     return status;
 }
 
-static char *encode(const struct look_status *status, unsigned generation)
+static void summary_from_json(json_t *root, struct look_summary *summary)
 {
-    g_autofree char *escaped = status->error ? text_escape(status->error) : NULL;
-    if (escaped && strlen(escaped) > ERROR_MAX_BYTES) {
-        escaped[ERROR_MAX_BYTES] = '\0';
-        *(char *)g_utf8_find_prev_char(escaped, escaped + ERROR_MAX_BYTES) = '\0';
+    json_int_t late = 0, at = 0;
+    if (json_unpack(root, "{s:I,s:I}", "late", &late, "at", &at) == 0) {
+        *summary = (struct look_summary){late, at};
     }
-    json_t *root = json_pack(
-        "{s:I,s:s,s:I,s:I,s:I,s:I,s:s*,s:I}", "g", (json_int_t)generation, "repo", status->repo,
-        "last_look", (json_int_t)status->last_look_ms, "last_ok", (json_int_t)status->last_ok_ms,
-        "next_look", (json_int_t)status->next_look_ms, "failures", (json_int_t)status->failures,
-        "error", escaped, "h", (json_int_t)generation);
+}
+
+/* Fills one record; false when it does not fit. Takes `root` over. */
+static bool fill_record(char *record, json_t *root)
+{
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    char *record = NULL;
-    if (text && strlen(text) < LOOK_STATUS_RECORD_BYTES) {
-        record = g_malloc(LOOK_STATUS_RECORD_BYTES);
-        memset(record, ' ', LOOK_STATUS_RECORD_BYTES);
-        memcpy(record, text, strlen(text));
+    size_t length = text ? strlen(text) : 0;
+    bool fits = length > 0 && length < LOOK_STATUS_RECORD_BYTES;
+    if (fits) {
+        memcpy(record, text, length);
+        memset(record + length, ' ', LOOK_STATUS_RECORD_BYTES - length);
         record[LOOK_STATUS_RECORD_BYTES - 1] = '\n';
     }
     free(text);
-    return record;
+    json_decref(root);
+    return fits;
 }
 
-GHashTable *look_status_read(const char *path, GError **error)
+static json_t *status_to_json(const struct look_status *status, unsigned generation,
+                              const char *error, const char *moved_to)
 {
-    GHashTable *table =
-        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)look_status_free);
+    return json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:s*,s:s*,s:s*,s:s*,s:I}", "g",
+                     (json_int_t)generation, "repo", status->repo, "last_look",
+                     (json_int_t)status->last_look_ms, "last_ok", (json_int_t)status->last_ok_ms,
+                     "next_look", (json_int_t)status->next_look_ms, "failures",
+                     (json_int_t)status->failures, "watched", (int)status->is_watched, "road",
+                     status->road, "learned", status->learned, "moved_to", moved_to, "error", error,
+                     "h", (json_int_t)generation);
+}
+
+static char *cut(const char *text, size_t most)
+{
+    char *escaped = text ? text_escape(text) : NULL;
+    if (escaped && strlen(escaped) > most) {
+        escaped[most] = '\0';
+        *g_utf8_find_prev_char(escaped, escaped + most) = '\0';
+    }
+    return escaped;
+}
+
+/* What is too long is cut, and then left out. */
+static bool encode_status(char *record, const struct look_status *status, unsigned generation)
+{
+    g_autofree char *error = cut(status->error, ERROR_MAX_BYTES);
+    if (fill_record(record, status_to_json(status, generation, error, status->moved_to))) {
+        return true;
+    }
+    g_autofree char *less = cut(status->error, ERROR_SHORT_BYTES);
+    return fill_record(record, status_to_json(status, generation, less, NULL));
+}
+
+static bool encode_summary(char *record, const struct look_summary *summary, unsigned generation)
+{
+    return fill_record(record, json_pack("{s:I,s:I,s:I,s:I}", "g", (json_int_t)generation, "late",
+                                         (json_int_t)summary->late_ms, "at",
+                                         (json_int_t)summary->at_ms, "h", (json_int_t)generation));
+}
+
+GHashTable *look_status_read(const char *path, struct look_summary *summary, GError **error)
+{
+    struct look_summary unused = {0, 0};
+    GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_status);
     g_autoptr(GError) local = NULL;
     size_t length = 0;
     g_autofree char *bytes = file_read(path, FILE_MAX_BYTES, &length, &local);
+    summary = summary ? summary : &unused;
+    *summary = (struct look_summary){0, 0};
     if (!bytes && !error_has_code(local, ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&local));
         g_hash_table_unref(table);
@@ -95,67 +169,191 @@ GHashTable *look_status_read(const char *path, GError **error)
     }
     for (size_t at = 0; bytes && at + LOOK_STATUS_RECORD_BYTES <= length;
          at += LOOK_STATUS_RECORD_BYTES) {
-        struct look_status *status = decode(bytes + at);
+        json_t *root =
+            json_loadb(bytes + at, LOOK_STATUS_RECORD_BYTES, JSON_DISABLE_EOF_CHECK, NULL);
+        struct look_status *status = is_whole(root) ? status_from_json(root) : NULL;
         if (status) {
             g_hash_table_replace(table, status->repo, status);
+        } else if (is_whole(root)) {
+            summary_from_json(root, summary);
         }
+        json_decref(root);
     }
     return table;
 }
 
-struct look_status_file *look_status_open(const char *path, const char *const *repos,
-                                          GError **error)
+/* ------------------------------------------------------------------------------------ book */
+
+static GHashTable *new_entries(void)
 {
-    g_autoptr(GHashTable) old = look_status_read(path, NULL);
-    struct look_status_file *file = g_new0(struct look_status_file, 1);
-    file->slots = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    /* A new file under a new name: a reader never sees records of another order. */
-    g_autofree char *temporary = g_strconcat(path, ".new", NULL);
-    unlink(temporary);
-    file->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file->fd < 0) {
-        error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", temporary);
-        look_status_close(file);
-        return NULL;
-    }
-    for (; *repos; repos++) {
-        struct look_status fresh = {.repo = (char *)*repos};
-        const struct look_status *known = old ? g_hash_table_lookup(old, *repos) : NULL;
-        g_hash_table_insert(file->slots, g_strdup(*repos),
-                            GUINT_TO_POINTER(g_hash_table_size(file->slots) + 1));
-        if (!look_status_write(file, known ? known : &fresh, error)) {
-            look_status_close(file);
-            return NULL;
-        }
-    }
-    if (rename(temporary, path) < 0) {
-        error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", path);
-        look_status_close(file);
-        return NULL;
-    }
-    return file;
+    return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_status);
 }
 
-bool look_status_write(struct look_status_file *file, const struct look_status *status,
-                       GError **error)
+static struct entry *take_over(struct look_status *status)
 {
-    unsigned slot = GPOINTER_TO_UINT(g_hash_table_lookup(file->slots, status->repo));
-    g_autofree char *record = slot ? encode(status, ++file->generation) : NULL;
-    if (!record) {
-        return true; /* a section that has gone meanwhile, or a name too long to show */
+    struct entry *entry = g_new0(struct entry, 1);
+    entry->status = *status;
+    g_free(status);
+    return entry;
+}
+
+struct look_book *look_book_open(const char *path, GError **error)
+{
+    struct look_book *book = g_new0(struct look_book, 1);
+    book->path = g_strdup(path);
+    book->fd = -1;
+    book->entries = new_entries();
+    book->touched = g_ptr_array_new();
+    g_autoptr(GHashTable) old = look_status_read(path, NULL, error);
+    GHashTableIter iterator;
+    void *value = NULL;
+    if (old) {
+        g_hash_table_iter_init(&iterator, old);
+        while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+            g_hash_table_iter_steal(&iterator);
+            struct entry *entry = take_over(value);
+            g_hash_table_insert(book->entries, entry->status.repo, entry);
+        }
     }
-    off_t at = (off_t)(slot - 1) * LOOK_STATUS_RECORD_BYTES;
-    if (pwrite(file->fd, record, LOOK_STATUS_RECORD_BYTES, at) != LOOK_STATUS_RECORD_BYTES) {
-        return error_set_errno(error, DAEMON_ERROR, errno, "cannot write the file of looks");
+    return book;
+}
+
+void look_book_close(struct look_book *book)
+{
+    if (book) {
+        fd_close(&book->fd);
+        g_hash_table_unref(book->entries);
+        g_ptr_array_unref(book->touched);
+        g_free(book->path);
+        g_free(book);
+    }
+}
+
+struct look_status *look_book_get(struct look_book *book, const char *repo)
+{
+    return g_hash_table_lookup(book->entries, repo);
+}
+
+void look_book_touch(struct look_book *book, struct look_status *status)
+{
+    struct entry *entry = (struct entry *)status;
+    if (!entry->touched) {
+        entry->touched = true;
+        g_ptr_array_add(book->touched, entry);
+    }
+}
+
+void look_book_set_summary(struct look_book *book, const struct look_summary *summary)
+{
+    book->summary_touched =
+        book->summary_touched || summary->late_ms > 0 || summary->late_ms != book->summary.late_ms;
+    book->summary = *summary;
+}
+
+bool look_book_flush_due(const struct look_book *book, int64_t now_ms, int64_t until_ms)
+{
+    return (book->touched->len > 0 || book->summary_touched) &&
+           (now_ms - book->flushed_ms >= LOOK_BOOK_FLUSH_MS ||
+            until_ms > now_ms + LOOK_BOOK_FLUSH_MS);
+}
+
+static bool write_records(const struct look_book *book, const char *records, unsigned first,
+                          unsigned count, GError **error)
+{
+    size_t length = (size_t)count * LOOK_STATUS_RECORD_BYTES;
+    ssize_t written = pwrite(book->fd, records, length, (off_t)first * LOOK_STATUS_RECORD_BYTES);
+    if (written != (ssize_t)length) {
+        return error_set_errno(error, DAEMON_ERROR, written < 0 ? errno : ENOSPC, "cannot write %s",
+                               book->path);
     }
     return true;
 }
 
-void look_status_close(struct look_status_file *file)
+bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
 {
-    if (file) {
-        fd_close(&file->fd);
-        g_hash_table_unref(file->slots);
-        g_free(file);
+    char record[LOOK_STATUS_RECORD_BYTES];
+    bool good = true;
+    book->flushed_ms = now_ms;
+    for (unsigned i = 0; i < book->touched->len; i++) {
+        struct entry *entry = g_ptr_array_index(book->touched, i);
+        entry->touched = false;
+        if (good && book->fd >= 0 && encode_status(record, &entry->status, ++book->generation)) {
+            good = write_records(book, record, entry->slot, 1, error);
+        }
     }
+    g_ptr_array_set_size(book->touched, 0);
+    if (good && book->fd >= 0 && book->summary_touched &&
+        encode_summary(record, &book->summary, ++book->generation)) {
+        good = write_records(book, record, 0, 1, error);
+    }
+    book->summary_touched = false;
+    return good;
+}
+
+/* The entries of `repos`, in their order. */
+static GPtrArray *keep_entries(struct look_book *book, const char *const *repos)
+{
+    GPtrArray *order = g_ptr_array_new();
+    GHashTable *old = g_steal_pointer(&book->entries);
+    book->entries = new_entries();
+    g_ptr_array_set_size(book->touched, 0);
+    for (; *repos; repos++) {
+        struct entry *entry = NULL;
+        if (!g_hash_table_steal_extended(old, *repos, NULL, (void **)&entry)) {
+            entry = g_new0(struct entry, 1);
+            entry->status.repo = g_strdup(*repos);
+        }
+        g_ptr_array_add(order, entry);
+        entry->slot = order->len;
+        entry->touched = false;
+        g_hash_table_insert(book->entries, entry->status.repo, entry);
+    }
+    g_hash_table_unref(old);
+    return order;
+}
+
+static bool write_all(struct look_book *book, const GPtrArray *order, GError **error)
+{
+    g_autofree char *records = g_malloc((size_t)RECORDS_AT_ONCE * LOOK_STATUS_RECORD_BYTES);
+    unsigned filled = 1;
+    unsigned first = 0;
+    encode_summary(records, &book->summary, ++book->generation);
+    for (unsigned i = 0; i < order->len; i++) {
+        const struct entry *entry = g_ptr_array_index(order, i);
+        char *record = records + (size_t)filled * LOOK_STATUS_RECORD_BYTES;
+        if (!encode_status(record, &entry->status, ++book->generation)) {
+            memset(record, ' ', LOOK_STATUS_RECORD_BYTES); /* a name too long to show */
+        }
+        filled++;
+        if (filled == RECORDS_AT_ONCE || i + 1 == order->len) {
+            if (!write_records(book, records, first, filled, error)) {
+                return false;
+            }
+            first += filled;
+            filled = 0;
+        }
+    }
+    return order->len > 0 || write_records(book, records, 0, 1, error);
+}
+
+bool look_book_set_repos(struct look_book *book, const char *const *repos, GError **error)
+{
+    g_autoptr(GPtrArray) order = keep_entries(book, repos);
+    /* A new file under a new name: a reader never sees records of another order. */
+    g_autofree char *temporary = g_strconcat(book->path, ".new", NULL);
+    fd_close(&book->fd);
+    unlink(temporary);
+    book->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (book->fd < 0) {
+        return error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", temporary);
+    }
+    if (!write_all(book, order, error)) {
+        fd_close(&book->fd);
+        return false;
+    }
+    if (rename(temporary, book->path) < 0) {
+        fd_close(&book->fd);
+        return error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", book->path);
+    }
+    return true;
 }

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "daemon/net_client.h"
+#include "daemon/message_client.h"
 
 enum { PATIENCE_MS = 10 * 1000 };
 
@@ -39,7 +39,7 @@ static void wait_for_answer(struct net_client *net, const struct asking *asking,
         struct pollfd *entries = (struct pollfd *)(void *)fds->data;
         int64_t left_ms = end_ms - clock_monotonic_ms();
         if (left_ms <= 0) {
-            net_client_abandon(net);
+            net_client_abandon(net, "did not answer in time");
         } else if (poll(entries, fds->len, (int)left_ms) > 0) {
             net_client_handle(net, entries, fds->len);
         }
@@ -49,9 +49,9 @@ static void wait_for_answer(struct net_client *net, const struct asking *asking,
 bool net_ask(const struct net_request *request, struct net_answer *answer, GError **error)
 {
     struct asking asking = {.answer = answer};
-    const struct net_client_events events = {take_answer, take_loss, &asking};
-    struct net_client *net = net_client_new(&events);
-    if (net_client_send(net, request, error)) {
+    const struct message_client_events events = {take_answer, take_loss, &asking};
+    struct net_client *net = message_client_new(&events);
+    if (message_client_send(net, request, error)) {
         wait_for_answer(net, &asking, clock_monotonic_ms() + request->timeout_ms + PATIENCE_MS);
         if (!asking.answered) {
             g_set_error(error, NET_ERROR, ERROR_SYSTEM, "%s", asking.lost);

@@ -13,8 +13,9 @@
 #include "config/config.h"
 #include "store/store.h"
 
-/* `refs`: branch name -> object id. *queued is set when a job may now be ready to start, *told when
- * there may be a new notice in the outbox. The events are printed after the commit. */
+/* `refs`: a table as git/refset.h has it; what the section does not ask for counts for nothing.
+ * *queued is set when a job may now be ready to start, *told when there may be a new notice in the
+ * outbox. The events are printed after the commit. */
 bool record_look(const struct paths *paths, struct store *store, const struct repo_config *repo,
                  GHashTable *refs, int64_t now_ms, bool *queued, bool *told, GError **error);
 

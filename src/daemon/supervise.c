@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/wake.h"
 #include "daemon/queue.h"
@@ -115,8 +116,9 @@ static void print_job_event(enum event_level level, const char *what, const stru
         over && job->started_ms
             ? g_strdup_printf("%" G_GINT64_FORMAT, job->finished_ms - job->started_ms)
             : NULL;
-    event_print(level, what, "job", id, "repo", job->repo, "branch", job->branch, "sha", job->sha,
-                "state", over ? job_state_name(job->state) : NULL, "ms", elapsed, "reason",
+    event_print(level, what, "job", id, "repo", job->repo, "branch", refkey_branch(job->branch),
+                "tag", refkey_tag(job->branch), "sha", job->sha, "state",
+                over ? job_state_name(job->state) : NULL, "ms", elapsed, "reason",
                 over ? job->reason : NULL, "err", error, NULL);
 }
 
@@ -501,6 +503,7 @@ void supervise_leave_all(struct supervise *supervise)
         const struct running_job *job = value;
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job->id);
         event_print(EVENT_NOTICE, "job left running", "job", id, "repo", job->repo, "branch",
-                    job->branch, "note", "the next phantom_ci adopts it", NULL);
+                    refkey_branch(job->branch), "tag", refkey_tag(job->branch), "note",
+                    "the next phantom_ci adopts it", NULL);
     }
 }

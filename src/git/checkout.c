@@ -401,7 +401,7 @@ static bool write_throwaway_git(struct fill *fill, GError **error)
     struct throwaway_git what = {.objects = objects,
                                  .index_file = fill->checkout->index,
                                  .sha = fill->request->sha,
-                                 .branch = fill->request->branch,
+                                 .ref = fill->request->ref,
                                  .url = fill->request->remote->url,
                                  .tags = tags};
     return throwaway_git_write(fill->root_fd, &what, error) || trouble(fill, TROUBLE_FINAL);

@@ -34,7 +34,8 @@ const char *checkout_path(const struct checkout *checkout);
 struct checkout_request {
     struct mirror *mirror;
     const struct git_remote *remote;
-    const char *sha, *branch;
+    const char *sha;
+    const char *ref; /* the full name of the branch or tag that the commit is taken from */
     const char *const *keep;
     bool submodules;
     struct git_limits limits;

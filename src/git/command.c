@@ -66,6 +66,12 @@ const char *git_executable(GError **error)
     return found;
 }
 
+char *git_find_program(const char *name)
+{
+    g_autofree char *path = safe_path();
+    return find_program(path, name);
+}
+
 static void pass_through(GPtrArray *environment, const char *const *names)
 {
     for (; *names; names++) {
@@ -117,14 +123,63 @@ char **git_environment_plain(void)
     return environment_end(environment_begin());
 }
 
+char **git_environment_replace(char **environment, const char *const *variables)
+{
+    for (; *variables; variables++) {
+        g_auto(GStrv) pair = g_strsplit(*variables, "=", 2);
+        environment = g_environ_setenv(environment, pair[0], pair[1], TRUE);
+    }
+    return environment;
+}
+
+char **git_environment_with(const char *const *variables)
+{
+    return git_environment_replace(git_environment_plain(), variables);
+}
+
+char **git_environment_config(void)
+{
+    static const char *const names[] = {"XDG_CONFIG_HOME", NULL};
+    GPtrArray *environment = environment_begin();
+    pass_through(environment, names);
+    return environment_end(environment);
+}
+
+/* ssh replaces %X in the path of a key. */
+static char *without_tokens(const char *path)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "%", -1);
+    return g_strjoinv("%%", parts);
+}
+
+void git_append_ssh_options(GPtrArray *argv, const char *ssh_key_path)
+{
+    static const char *const options[] = {"BatchMode=yes", "StrictHostKeyChecking=yes",
+                                          "ConnectTimeout=15", "ServerAliveInterval=15",
+                                          "ServerAliveCountMax=2"};
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
+        g_ptr_array_add(argv, g_strdup("-o"));
+        g_ptr_array_add(argv, g_strdup(options[i]));
+    }
+    if (ssh_key_path) {
+        g_ptr_array_add(argv, g_strdup("-i"));
+        g_ptr_array_add(argv, without_tokens(ssh_key_path));
+        g_ptr_array_add(argv, g_strdup("-o"));
+        g_ptr_array_add(argv, g_strdup("IdentitiesOnly=yes"));
+    }
+}
+
+/* For the shell that git runs it with. */
 static char *ssh_command(const struct git_remote *remote)
 {
-    GString *command =
-        g_string_new("ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15 "
-                     "-o ServerAliveInterval=15 -o ServerAliveCountMax=2");
-    if (remote->ssh_key_path) {
-        g_autofree char *key = g_shell_quote(remote->ssh_key_path);
-        g_string_append_printf(command, " -i %s -o IdentitiesOnly=yes", key);
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    git_append_ssh_options(argv, remote->ssh_key_path);
+    GString *command = g_string_new("ssh");
+    for (guint i = 0; i < argv->len; i++) {
+        const char *word = argv->pdata[i];
+        bool plain = word[strspn(word, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-=./_")] == '\0';
+        g_autofree char *quoted = plain ? g_strdup(word) : g_shell_quote(word);
+        g_string_append_printf(command, " %s", quoted);
     }
     return g_string_free(command, FALSE);
 }

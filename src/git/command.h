@@ -22,6 +22,10 @@
 /* Absolute path of git, found once in PATH; ERROR_NOT_FOUND says how to install it. */
 const char *git_executable(GError **error);
 
+/* Absolute path of another program that git's work needs, found as git is; NULL when it is not
+ * installed. Free with g_free(). */
+char *git_find_program(const char *name);
+
 struct git_remote {
     const char *url;
     const char *ssh_key_path; /* or NULL */
@@ -29,7 +33,13 @@ struct git_remote {
 
 /* NULL-terminated "K=V" vector; free with g_strfreev(). */
 char **git_environment_remote(const struct git_remote *remote, GError **error);
+/* For `git config`: what GIT_ENVIRONMENT_REMOTE lets count of the user's own configuration. */
+char **git_environment_config(void);
 char **git_environment_local(const char *index_file); /* NULL = none */
+
+/* Appends (with g_strdup()) the options that every ssh of ours gets: nobody is asked, the host's
+ * key must be known, a dead host is noticed. `ssh_key_path`: the only key to be used, or NULL. */
+void git_append_ssh_options(GPtrArray *argv, const char *ssh_key_path);
 
 struct git_limits {
     int timeout_ms; /* -1 = none */
@@ -39,6 +49,10 @@ struct git_limits {
 /* PATH, HOME, USER, LOGNAME, TMPDIR, SSH_AUTH_SOCK and an English locale: what ssh and its tools
  * need. */
 char **git_environment_plain(void);
+/* The same, with these "K=V" instead of or beside its own. */
+char **git_environment_with(const char *const *variables);
+/* Puts "K=V" into a vector in place of its own; returns it, maybe moved. */
+char **git_environment_replace(char **environment, const char *const *variables);
 
 /* Runs git with these arguments (without argv[0]). A non-zero exit is ERROR_REMOTE with git's own
  * last words and, where known, a hint what to do, or ERROR_NO_SPACE when they tell of a full disk.
@@ -53,6 +67,15 @@ bool git_run(const char *const *arguments, const char *const *environment,
  * changed with both fingerprints, host not found, repository not found, TLS). Free with g_free().
  */
 char *git_explain_failure(const char *stderr_text, const struct git_remote *remote);
+
+/* What kind of failure it tells of, as far as anybody would do something different about it. */
+enum git_failure {
+    GIT_FAILURE_OTHER,
+    GIT_FAILURE_UNREACHABLE, /* the host, or its server, can't be reached (now) */
+    GIT_FAILURE_UNTRUSTED,   /* its host key or certificate is not known, or has changed */
+    GIT_FAILURE_ABSENT,      /* there is no such repository, or none that is shown */
+};
+enum git_failure git_failure_of(const char *stderr_text);
 
 /* Takes a message that ends in such a line apart: what happened, and what to do about it (NULL when
  * it holds no hint of ours). Free both with g_free(). */

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "git/command.h"
+#include "git/hints.h"
 #include "git/hostkey.h"
 
 enum { MAX_EXPLANATION = 400, MAX_WORDS = 200 };
@@ -32,6 +33,7 @@ static const char *const noise[] = {
 struct cause {
     const char *sign; /* found in a line */
     const char *hint;
+    enum git_failure failure;
 };
 
 /* The first sign found in the text decides: the narrower ones stand above the wider ones. */
@@ -45,44 +47,42 @@ static const struct cause causes[] = {
      "the server accepts none of the keys: check ssh_key_path, or add the public key there"},
     {"Too many authentication failures",
      "the agent holds too many keys: name the right one with ssh_key_path"},
-    {"terminal prompts disabled",
-     "the repository is private or does not exist; for a private one set up a "
-     "credential helper of git, or use ssh"},
-    {"could not read Username",
-     "the repository is private or does not exist; for a private one set up a "
-     "credential helper of git, or use ssh"},
-    {"Authentication failed for",
-     "the server refuses the stored user name and password: mend the credential helper"},
-    {"returned error: 401",
-     "the server refuses the stored user name and password: mend the credential helper"},
-    {"returned error: 403", "the account may not read this repository"},
-    {"returned error: 429", "the server is asked too often: raise poll_interval"},
-    {"certificate", "TLS: the certificate is not trusted here: install its CA, or set "
-                    "http.sslCAInfo in ~/.gitconfig"},
-    {"SSL", "TLS failed: check the address, and the clock of this machine"},
-    {"gnutls_handshake", "TLS failed: check the address, and the clock of this machine"},
-    {"Could not resolve", "the name of the host is not known: check the address and the network"},
-    {"Couldn't connect to server",
-     "nothing listens there, or the network is down: check host and port"},
-    {"Failed to connect", "nothing listens there, or the network is down: check host and port"},
-    {"Connection refused", "nothing listens there: check host and port"},
-    {"No route to host", "the host can't be reached: check the network"},
-    {"Network is unreachable", "the host can't be reached: check the network"},
-    {"timed out", "the host did not answer in time: check the network"},
-    {"Operation too slow", "the host stopped sending"},
+    {"terminal prompts disabled", GIT_HINT_PRIVATE},
+    {"could not read Username", GIT_HINT_PRIVATE},
+    {"Authentication failed for", GIT_HINT_LOGIN_REFUSED},
+    {"returned error: 401", GIT_HINT_LOGIN_REFUSED},
+    {"returned error: 403", GIT_HINT_FORBIDDEN},
+    {"returned error: 429", GIT_HINT_TOO_OFTEN},
+    {"certificate", GIT_HINT_CERTIFICATE, GIT_FAILURE_UNTRUSTED},
+    {"SSL", GIT_HINT_TLS},
+    {"gnutls_handshake", GIT_HINT_TLS},
+    {"Could not resolve", GIT_HINT_NAME, GIT_FAILURE_UNREACHABLE},
+    {"Couldn't connect to server", GIT_HINT_NOTHING_LISTENS, GIT_FAILURE_UNREACHABLE},
+    {"Failed to connect", GIT_HINT_NOTHING_LISTENS, GIT_FAILURE_UNREACHABLE},
+    {"Connection refused", "nothing listens there: check host and port", GIT_FAILURE_UNREACHABLE},
+    {"No route to host", "the host can't be reached: check the network", GIT_FAILURE_UNREACHABLE},
+    {"Network is unreachable", "the host can't be reached: check the network",
+     GIT_FAILURE_UNREACHABLE},
+    {"timed out", GIT_HINT_TIMEOUT, GIT_FAILURE_UNREACHABLE},
+    {"Connection closed by",
+     "the server hung up before the login: it may be overloaded, or refuse this address",
+     GIT_FAILURE_UNREACHABLE},
+    {"Connection reset by", "the server hung up: it may be overloaded, or refuse this address",
+     GIT_FAILURE_UNREACHABLE},
+    {"Operation too slow", GIT_HINT_SLOW, GIT_FAILURE_UNREACHABLE},
     {"dubious ownership", "the repository belongs to another user; if you trust it: "
                           "git config --global --add safe.directory, with its path"},
-    {"does not appear to be a git repository", "check the path in the address"},
-    {"epository not found", "it does not exist, or this account may not see it"},
-    {"no such repository", "check the path in the address"},
-    {"returned error: 404", "check the path in the address"},
-    {"' not found", "check the path in the address"},
+    {"does not appear to be a git repository", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"epository not found", "it does not exist, or this account may not see it",
+     GIT_FAILURE_ABSENT},
+    {"no such repository", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"returned error: 404", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
+    {"' not found", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
     {"couldn't find remote ref", "the branch does not exist there any more"},
     {"' not allowed",
      "only the protocol of the address itself is allowed: look for url.*.insteadOf in your "
      "git configuration, or a redirect"},
-    {"not supported or disabled in libcurl",
-     "the server redirects to another protocol: use that address"},
+    {"not supported or disabled in libcurl", GIT_HINT_PROTOCOL},
     {"cannot run ssh", "install the ssh client: apt install openssh-client"},
     {"No space left on device", "the disk is full"},
     {"Disk quota exceeded", "the quota is used up"},
@@ -245,6 +245,19 @@ static const struct cause *find_cause(char **lines, const char **line)
         }
     }
     return NULL;
+}
+
+enum git_failure git_failure_of(const char *stderr_text)
+{
+    if (strstr(stderr_text, "Host key verification failed") ||
+        strstr(stderr_text, "has changed and you have requested") ||
+        strstr(stderr_text, "host key is known for ")) {
+        return GIT_FAILURE_UNTRUSTED;
+    }
+    g_auto(GStrv) lines = g_strsplit_set(stderr_text, "\r\n", -1);
+    const char *line = NULL;
+    const struct cause *cause = find_cause(lines, &line);
+    return cause ? cause->failure : GIT_FAILURE_OTHER;
 }
 
 /* The lines that tell something, the last ones of them when there are many. */

@@ -9,102 +9,64 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 
 enum {
     ERR_TAIL = 4096,
     READ_SIZE = 16 * 1024,
-    READS_AT_ONCE = 32,  /* one look never holds up the others */
+    READS_AT_ONCE = 32, /* one look never holds up the others */
+    GIT_LOOK_MAX_PATTERNS = 64,
     EXIT_GRACE_MS = 300, /* after both pipes are closed; meanwhile nobody else is looked at */
 };
-
-static const char heads[] = "refs/heads/";
 
 struct git_look {
     char *url;
     char *ssh_key_path;
-    char **patterns;
+    char **names; /* what is wanted, as it was given */
+    struct refset_wanted *wanted;
     pid_t pid; /* 0 = reaped */
     int out_fd, err_fd;
     GString *line; /* the unfinished one, at most GIT_LOOK_MAX_LINE bytes */
     bool line_too_long;
-    GHashTable *branches;
+    GHashTable *refs;
     char err[ERR_TAIL];
     size_t err_length;
     bool killed, too_many, malformed;
 };
 
-bool git_look_parse_line(const char *line, size_t length, char **object_id, char **branch)
+bool git_look_parse_line(const char *text, size_t length, struct git_look_line *line)
 {
-    *object_id = NULL;
-    *branch = NULL;
-    const char *tab = memchr(line, '\t', length);
-    if (!tab || memchr(line, '\0', length)) {
+    static const char peeled[] = "^{}";
+    const char *tab = memchr(text, '\t', length);
+    if (!tab || memchr(text, '\0', length)) {
         return false;
     }
-    const char *name = tab + 1;
-    size_t name_length = length - (size_t)(name - line);
-    size_t prefix = strlen(heads);
-    if (name_length <= prefix || memcmp(name, heads, prefix) != 0) {
+    g_autofree char *id = g_strndup(text, (gsize)(tab - text));
+    g_autofree char *name = g_strndup(tab + 1, length - (size_t)(tab + 1 - text));
+    if (!text_is_object_id(id) || !g_str_has_prefix(name, "refs/")) {
         return false;
     }
-    g_autofree char *id = g_strndup(line, (gsize)(tab - line));
-    g_autofree char *short_name = g_strndup(name + prefix, name_length - prefix);
-    if (!text_is_object_id(id) || strspn(id, "0") == strlen(id) ||
-        !url_remote_branch_is_valid(short_name, NULL)) {
-        return false;
-    }
-    *object_id = g_steal_pointer(&id);
-    *branch = g_steal_pointer(&short_name);
+    line->id = text;
+    line->id_length = strlen(id);
+    line->name = tab + 1;
+    line->name_length = strlen(name) - (g_str_has_suffix(name, peeled) ? strlen(peeled) : 0);
     return true;
-}
-
-/* A ref whose name can't be ours is nothing to complain of; a line that is no ref is. */
-static bool line_is_a_ref(const char *line, size_t length)
-{
-    const char *tab = memchr(line, '\t', length);
-    if (!tab) {
-        return false;
-    }
-    g_autofree char *id = g_strndup(line, (gsize)(tab - line));
-    return text_is_object_id(id) && length - (size_t)(tab - line) > 5 &&
-           memcmp(tab + 1, "refs/", 5) == 0;
-}
-
-static bool is_asked_for(const struct git_look *look, const char *branch)
-{
-    if (!look->patterns[0]) {
-        return true;
-    }
-    for (char **pattern = look->patterns; *pattern; pattern++) {
-        if (**pattern == '\0' || (text_is_glob(*pattern) ? text_glob_match(*pattern, branch)
-                                                         : strcmp(*pattern, branch) == 0)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void take_line(struct git_look *look)
 {
-    char *id, *branch;
+    struct git_look_line line;
     if (look->line_too_long) {
         return;
     }
-    if (!git_look_parse_line(look->line->str, look->line->len, &id, &branch)) {
-        look->malformed = look->malformed || !line_is_a_ref(look->line->str, look->line->len);
-        return;
-    }
-    if (is_asked_for(look, branch)) {
-        if (g_hash_table_size(look->branches) < GIT_LOOK_MAX_REFS) {
-            g_hash_table_replace(look->branches, branch, id);
-            return;
-        }
+    if (!git_look_parse_line(look->line->str, look->line->len, &line)) {
+        look->malformed = true;
+    } else if (!refset_add(look->refs, look->wanted, line.name, line.name_length, line.id,
+                           line.id_length)) {
         look->too_many = true;
     }
-    g_free(id);
-    g_free(branch);
 }
 
 static void take_output(struct git_look *look, const char *bytes, size_t length)
@@ -161,13 +123,25 @@ static void drain(struct git_look *look, int *fd,
     }
 }
 
-/* The fixed head of a glob: ls-remote's own matching knows other brackets than fnmatch(3). */
-static char *remote_pattern(const char *pattern)
+/* What is asked for, as patterns: their fixed heads, for ls-remote's own matching knows other
+ * brackets than fnmatch(3). Behind a whole name the star is for its peeled line. */
+static void add_patterns(GPtrArray *argv, const struct git_look *look)
 {
-    if (*pattern != '\0' && !text_is_glob(pattern)) {
-        return g_strconcat(heads, pattern, NULL);
+    g_auto(GStrv) prefixes =
+        refset_prefixes((const char *const *)look->names, GIT_LOOK_MAX_PATTERNS);
+    for (char **prefix = prefixes; *prefix; prefix++) {
+        g_ptr_array_add(argv, g_strconcat(*prefix, "*", NULL));
     }
-    return g_strdup_printf("%s%.*s*", heads, (int)strcspn(pattern, "*?[\\"), pattern);
+}
+
+static bool wants_below(const struct git_look *look, const char *prefix)
+{
+    for (char **name = look->names; *name; name++) {
+        if (g_str_has_prefix(*name, prefix)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool start(struct git_look *look, const struct git_remote *remote, int out_fd, int err_fd,
@@ -181,12 +155,16 @@ static bool start(struct git_look *look, const struct git_remote *remote, int ou
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(argv, g_strdup(git));
     g_ptr_array_add(argv, g_strdup("ls-remote"));
-    g_ptr_array_add(argv, g_strdup("--heads"));
+    /* With these, git asks a server of protocol version 2 for no other refs. */
+    if (wants_below(look, REFKEY_HEADS)) {
+        g_ptr_array_add(argv, g_strdup("--heads"));
+    }
+    if (wants_below(look, REFKEY_TAGS)) {
+        g_ptr_array_add(argv, g_strdup("--tags"));
+    }
     g_ptr_array_add(argv, g_strdup("--"));
     g_ptr_array_add(argv, g_strdup(remote->url));
-    for (char **pattern = look->patterns; *pattern; pattern++) {
-        g_ptr_array_add(argv, remote_pattern(*pattern));
-    }
+    add_patterns(argv, look);
     g_ptr_array_add(argv, NULL);
     struct spawn_options options = SPAWN_OPTIONS_INIT;
     options.argv = (const char *const *)argv->pdata;
@@ -203,10 +181,9 @@ static bool start(struct git_look *look, const struct git_remote *remote, int ou
     return false;
 }
 
-struct git_look *git_look_start(const struct git_remote *remote, const char *const *patterns,
+struct git_look *git_look_start(const struct git_remote *remote, const char *const *wanted,
                                 GError **error)
 {
-    static const char *const none[] = {NULL};
     int out[2], err[2] = {-1, -1};
     if (!fd_pipe(out, error)) {
         return NULL;
@@ -214,9 +191,10 @@ struct git_look *git_look_start(const struct git_remote *remote, const char *con
     struct git_look *look = g_new0(struct git_look, 1);
     look->url = g_strdup(remote->url);
     look->ssh_key_path = g_strdup(remote->ssh_key_path);
-    look->patterns = g_strdupv((char **)(patterns ? patterns : none));
+    look->names = g_strdupv((char **)wanted);
+    look->wanted = refset_wanted_new(wanted);
     look->line = g_string_new(NULL);
-    look->branches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    look->refs = refset_new();
     bool ok = fd_pipe(err, error);
     look->out_fd = out[0];
     look->err_fd = err[0];
@@ -299,7 +277,8 @@ static void set_failure(struct git_look *look, int status, GError **error)
                     url, colon, words);
     } else if (look->too_many) {
         g_set_error(error, GIT_ERROR, ERROR_LIMIT,
-                    "%s has more than %d branches that are asked for", url, GIT_LOOK_MAX_REFS);
+                    "%s has more than %d branches and tags that are asked for", url,
+                    REFSET_MAX_REFS);
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         g_autofree char *how = spawn_format_status(status);
         g_set_error(error, GIT_ERROR, ERROR_REMOTE, "%s: %s", url, words[0] ? words : how);
@@ -326,7 +305,7 @@ GHashTable *git_look_finish(struct git_look *look, GError **error)
     bool torn = look->line->len > 0 || look->line_too_long;
     if (!look->killed && !look->too_many && !look->malformed && !torn && WIFEXITED(status) &&
         WEXITSTATUS(status) == 0) {
-        return g_hash_table_ref(look->branches);
+        return g_hash_table_ref(look->refs);
     }
     set_failure(look, status, error);
     return NULL;
@@ -344,17 +323,18 @@ void git_look_free(struct git_look *look)
     fd_close(&look->out_fd);
     fd_close(&look->err_fd);
     g_string_free(look->line, TRUE);
-    g_hash_table_unref(look->branches);
-    g_strfreev(look->patterns);
+    g_hash_table_unref(look->refs);
+    refset_wanted_free(look->wanted);
+    g_strfreev(look->names);
     g_free(look->ssh_key_path);
     g_free(look->url);
     g_free(look);
 }
 
-GHashTable *git_look_now(const struct git_remote *remote, const char *const *patterns,
-                         int timeout_ms, GError **error)
+GHashTable *git_look_now(const struct git_remote *remote, const char *const *wanted, int timeout_ms,
+                         GError **error)
 {
-    struct git_look *look = git_look_start(remote, patterns, error);
+    struct git_look *look = git_look_start(remote, wanted, error);
     if (!look) {
         return NULL;
     }
@@ -371,7 +351,7 @@ GHashTable *git_look_now(const struct git_remote *remote, const char *const *pat
                                   {.fd = fds[1], .events = POLLIN}};
         poll(items, 2, (int)left);
     }
-    GHashTable *branches = git_look_finish(look, error);
+    GHashTable *refs = git_look_finish(look, error);
     git_look_free(look);
-    return branches;
+    return refs;
 }

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "git/mirror_internal.h"
 #include "git/trash.h"
@@ -39,7 +40,14 @@ void mirror_begin(struct mirror *mirror)
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,
                 GError **error)
 {
-    g_auto(GStrv) environment = git_environment_local(NULL);
+    static const char *const none[] = {NULL};
+    return mirror_git_with(mirror, none, arguments, out, error);
+}
+
+bool mirror_git_with(struct mirror *mirror, const char *const *variables,
+                     const char *const *arguments, struct spawn_result *out, GError **error)
+{
+    g_auto(GStrv) environment = git_environment_replace(git_environment_local(NULL), variables);
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror->git_dir, NULL);
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     g_ptr_array_add(all, git_dir);
@@ -147,7 +155,7 @@ static void remove_leftovers(const char *git_dir)
     }
 }
 
-static int lock_for_fetch(struct mirror *mirror, GError **error)
+int mirror_lock_for_fetch(struct mirror *mirror, GError **error)
 {
     int fd = wait_for_lock(mirror, ".fetch-lock", LOCK_EXCLUSIVE, error);
     if (fd >= 0) {
@@ -233,7 +241,7 @@ static bool make_if_absent(struct mirror *mirror, GError **error)
         remember_directory(mirror);
         return true;
     }
-    auto_fd lock = lock_for_fetch(mirror, error);
+    auto_fd lock = mirror_lock_for_fetch(mirror, error);
     if (lock < 0) {
         return false;
     }
@@ -311,7 +319,7 @@ void mirror_close(struct mirror *mirror)
     g_free(mirror->git_dir);
     g_free(mirror->url);
     g_free(mirror->ssh_key_path);
-    g_free(mirror->branch);
+    g_free(mirror->ref);
     g_free(mirror->keep_ref);
     g_free(mirror);
 }
@@ -357,15 +365,13 @@ static bool is_about_the_remote(const char *text)
     return contains_any(text, signs, G_N_ELEMENTS(signs));
 }
 
-/* What a fetch is to bring: one commit under a ref that keeps it, or (sha = NULL) the tip of a
- * branch. */
+/* What a fetch is to bring: one commit under a ref that keeps it, or (sha = NULL) what a ref of the
+ * remote points to. */
 struct wanted {
-    const char *sha, *branch, *keep_ref;
+    const char *sha, *ref, *keep_ref;
 };
 
-/* Fetches `source` into `ref`. ERROR_NOT_FOUND when the server does not have or give it; `said`
- * receives git's words. */
-static bool fetch_into(struct mirror *mirror, const char *source, const char *ref, char **said,
+bool mirror_fetch_into(struct mirror *mirror, const char *source, const char *ref, char **said,
                        GError **error)
 {
     g_auto(GStrv) environment = git_environment_remote(&mirror->remote, error);
@@ -410,12 +416,32 @@ static bool fetch_into(struct mirror *mirror, const char *source, const char *re
 /* The commit and its tree can be read; with the refs it would be their word alone. */
 static bool is_present(struct mirror *mirror, const char *sha)
 {
-    g_autofree char *tree = g_strconcat(sha, "^{tree}", NULL);
+    g_autofree char *tree = g_strconcat(sha, "^{commit}^{tree}", NULL);
     const char *arguments[] = {"cat-file", "-e", tree, NULL};
     return mirror_git(mirror, arguments, NULL, NULL);
 }
 
-static bool update_ref(struct mirror *mirror, const char *ref, const char *sha, GError **error)
+/* After a fetch that went well: why the commit is not there. */
+static bool explain_absence(struct mirror *mirror, const char *sha, GError **error)
+{
+    const char *arguments[] = {"cat-file", "-t", sha, NULL};
+    struct spawn_result result = {0};
+    bool is_there =
+        mirror_git(mirror, arguments, &result, NULL) && !g_str_has_prefix(result.out, "commit");
+    if (is_there) {
+        /* a tag can be put on anything */
+        g_set_error(error, GIT_ERROR, ERROR_INVALID, "%s is a %s, not a commit", sha,
+                    g_strchomp(result.out));
+    } else {
+        g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
+                    "the mirror %s does not have the commit %s after fetching it", mirror->git_dir,
+                    sha);
+    }
+    spawn_result_clear(&result);
+    return false;
+}
+
+bool mirror_update_ref(struct mirror *mirror, const char *ref, const char *sha, GError **error)
 {
     const char *arguments[] = {"update-ref", "--no-deref", ref, sha, NULL};
     if (mirror_git(mirror, arguments, NULL, NULL)) {
@@ -427,23 +453,24 @@ static bool update_ref(struct mirror *mirror, const char *ref, const char *sha, 
     return mirror_git(mirror, arguments, NULL, error);
 }
 
-static bool fetch_branch_of(struct mirror *mirror, const struct wanted *wanted, char **said,
-                            GError **error)
+static bool fetch_by_ref(struct mirror *mirror, const struct wanted *wanted, char **said,
+                         GError **error)
 {
-    g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
     g_autofree char *branch_ref = mirror_ref_name(wanted->keep_ref, "-branch");
     g_autofree char *ref = mirror_ref_name(wanted->keep_ref, "");
-    if (!fetch_into(mirror, source, branch_ref, said, error)) {
+    if (!mirror_fetch_into(mirror, wanted->ref, branch_ref, said, error)) {
         return false;
     }
     if (is_present(mirror, wanted->sha)) {
-        return update_ref(mirror, ref, wanted->sha, error);
+        return mirror_update_ref(mirror, ref, wanted->sha, error);
     }
     g_autofree char *url = url_for_display(mirror->url);
-    g_autofree char *name = text_escape(wanted->branch);
+    g_autofree char *name = text_escape(refkey_of(wanted->ref));
+    bool is_tag = refkey_tag(wanted->ref) != NULL;
     g_set_error(error, GIT_ERROR, ERROR_NOT_FOUND,
-                "%s no longer has the commit %s on its branch %s: the branch was rewritten", url,
-                wanted->sha, name);
+                "%s no longer has the commit %s on its %s %s: the %s was %s", url, wanted->sha,
+                is_tag ? "tag" : "branch", name, is_tag ? "tag" : "branch",
+                is_tag ? "moved" : "rewritten");
     return false;
 }
 
@@ -455,27 +482,20 @@ static bool fetch_wanted(struct mirror *mirror, const struct wanted *wanted, cha
         return error_set_errno(error, GIT_ERROR, fault, "git fetch");
     }
     if (!wanted->sha) {
-        g_autofree char *source = g_strconcat("refs/heads/", wanted->branch, NULL);
-        g_autofree char *tip_ref = mirror_ref_name(wanted->branch, "-tip");
-        return fetch_into(mirror, source, tip_ref, said, error);
+        g_autofree char *tip_ref = mirror_ref_name(wanted->ref, "-tip");
+        return mirror_fetch_into(mirror, wanted->ref, tip_ref, said, error);
     }
     g_autofree char *ref = mirror_ref_name(wanted->keep_ref, "");
     GError *failure = NULL;
-    if (!fetch_into(mirror, wanted->sha, ref, said, &failure)) {
-        if (failure->code != ERROR_NOT_FOUND || !wanted->branch) {
+    if (!mirror_fetch_into(mirror, wanted->sha, ref, said, &failure)) {
+        if (failure->code != ERROR_NOT_FOUND || !wanted->ref) {
             g_propagate_error(error, failure);
             return false;
         }
         g_clear_error(&failure);
-        return fetch_branch_of(mirror, wanted, said, error);
+        return fetch_by_ref(mirror, wanted, said, error);
     }
-    if (is_present(mirror, wanted->sha)) {
-        return true;
-    }
-    g_set_error(error, GIT_ERROR, ERROR_SYSTEM,
-                "the mirror %s does not have the commit %s after fetching it", mirror->git_dir,
-                wanted->sha);
-    return false;
+    return is_present(mirror, wanted->sha) || explain_absence(mirror, wanted->sha, error);
 }
 
 /* A repository with ids of 64 digits is known by the commit's, or by what git says about a mirror
@@ -508,14 +528,14 @@ static bool rebuild(struct mirror *mirror, const struct wanted *wanted, char **s
     return false;
 }
 
-bool mirror_rebuild(struct mirror *mirror, const char *sha, const char *branch,
-                    const char *keep_ref, GError **error)
+bool mirror_rebuild(struct mirror *mirror, const char *sha, const char *ref, const char *keep_ref,
+                    GError **error)
 {
-    struct wanted wanted = {.sha = sha, .branch = branch, .keep_ref = keep_ref};
+    struct wanted wanted = {.sha = sha, .ref = ref, .keep_ref = keep_ref};
     g_autofree char *said = NULL;
     mirror_begin(mirror);
     mirror->rebuilt = true;
-    auto_fd lock = lock_for_fetch(mirror, error);
+    auto_fd lock = mirror_lock_for_fetch(mirror, error);
     return lock >= 0 && rebuild(mirror, &wanted, &said, error);
 }
 
@@ -525,7 +545,7 @@ bool mirror_heal(struct mirror *mirror, const char *sha, GError **error)
         g_set_error(error, GIT_ERROR, ERROR_SYSTEM, "the mirror %s can't be read", mirror->git_dir);
         return false;
     }
-    return mirror_rebuild(mirror, sha, mirror->branch, mirror->keep_ref, error);
+    return mirror_rebuild(mirror, sha, mirror->ref, mirror->keep_ref, error);
 }
 
 /* Whether a new mirror could do better than this one did. */
@@ -579,21 +599,33 @@ static bool fetch_locked(struct mirror *mirror, const struct wanted *wanted, boo
     return false;
 }
 
-bool mirror_fetch_tip(struct mirror *mirror, const char *branch, char **tip_ref, GError **error)
+bool mirror_fetch_tip(struct mirror *mirror, const char *ref, char **tip_ref, GError **error)
 {
-    struct wanted wanted = {.branch = branch};
+    struct wanted wanted = {.ref = ref};
     bool rebuilt = false;
     mirror_begin(mirror);
-    auto_fd lock = lock_for_fetch(mirror, error);
+    auto_fd lock = mirror_lock_for_fetch(mirror, error);
     if (lock < 0 || !fetch_locked(mirror, &wanted, &rebuilt, error)) {
         return false;
     }
     mirror->fresh = false;
-    *tip_ref = mirror_ref_name(branch, "-tip");
+    *tip_ref = mirror_ref_name(ref, "-tip");
     return true;
 }
 
-bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, const char *keep_ref,
+/* A full name of a branch or a tag, that git takes for nothing else. */
+static bool check_ref(const char *ref, GError **error)
+{
+    const char *key = refkey_of(ref);
+    if (!key) {
+        g_set_error(error, GIT_ERROR, ERROR_INVALID, "\"%s\" is no branch and no tag", ref);
+        return false;
+    }
+    const char *tag = refkey_tag(key);
+    return url_remote_branch_is_valid(tag ? tag : refkey_branch(key), error);
+}
+
+bool mirror_fetch(struct mirror *mirror, const char *sha, const char *ref, const char *keep_ref,
                   bool *rebuilt, GError **error)
 {
     *rebuilt = false;
@@ -602,23 +634,24 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, co
                             "a commit is named by all of its 40 or 64 digits here");
         return false;
     }
-    if (branch && !url_remote_branch_is_valid(branch, error)) {
+    if (ref && !check_ref(ref, error)) {
         return false;
     }
     mirror_begin(mirror);
-    g_free(mirror->branch);
+    g_free(mirror->ref);
     g_free(mirror->keep_ref);
-    mirror->branch = g_strdup(branch);
+    mirror->ref = g_strdup(ref);
     mirror->keep_ref = g_strdup(keep_ref);
-    struct wanted wanted = {.sha = sha, .branch = branch, .keep_ref = keep_ref};
-    g_autofree char *ref = mirror_ref_name(keep_ref, "");
-    bool ok = !mirror->fresh && is_present(mirror, sha) && update_ref(mirror, ref, sha, NULL);
+    struct wanted wanted = {.sha = sha, .ref = ref, .keep_ref = keep_ref};
+    g_autofree char *own_ref = mirror_ref_name(keep_ref, "");
+    bool ok =
+        !mirror->fresh && is_present(mirror, sha) && mirror_update_ref(mirror, own_ref, sha, NULL);
     if (!ok) {
-        auto_fd lock = lock_for_fetch(mirror, error);
+        auto_fd lock = mirror_lock_for_fetch(mirror, error);
         if (lock < 0) {
             return false;
         }
-        ok = (is_present(mirror, sha) && update_ref(mirror, ref, sha, NULL)) ||
+        ok = (is_present(mirror, sha) && mirror_update_ref(mirror, own_ref, sha, NULL)) ||
              fetch_locked(mirror, &wanted, rebuilt, error);
     }
     mirror->fresh = mirror->fresh && !ok;
@@ -632,7 +665,7 @@ void mirror_collect_garbage(struct mirror *mirror)
     mirror_begin(mirror);
     int fd = lock_take(path, LOCK_EXCLUSIVE, NULL);
     if (fd >= 0) {
-        auto_fd fetch_lock = lock_for_fetch(mirror, NULL);
+        auto_fd fetch_lock = mirror_lock_for_fetch(mirror, NULL);
         const char *arguments[] = {"-c", "gc.auto=6700", "-c",      "gc.autoDetach=false",
                                    "gc", "--auto",       "--quiet", NULL};
         if (fetch_lock >= 0) {

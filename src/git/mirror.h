@@ -32,16 +32,23 @@ char *mirror_path(const char *cache_directory, const struct git_remote *remote);
 
 /* Makes `sha` present and keeps it from being collected under refs/phantom_ci/<keep_ref, encoded>.
  * Transfers nothing when it is there. Asks for the SHA itself, and where the server refuses, for
- * refs/heads/<branch>. ERROR_NOT_FOUND when the remote no longer has the commit; ERROR_REMOTE,
- * ERROR_LIMIT (time), ERROR_CANCELED, ERROR_NO_SPACE. */
-bool mirror_fetch(struct mirror *mirror, const char *sha, const char *branch, const char *keep_ref,
+ * `ref`, the full name of its branch or tag (NULL: for nothing else). ERROR_NOT_FOUND when the
+ * remote no longer has the commit; ERROR_REMOTE, ERROR_LIMIT (time), ERROR_CANCELED,
+ * ERROR_NO_SPACE. */
+bool mirror_fetch(struct mirror *mirror, const char *sha, const char *ref, const char *keep_ref,
                   bool *rebuilt, GError **error);
+
+/* After that, of a tag (`ref`: its full name): makes it a ref of the mirror, with what an annotated
+ * tag says of itself, so that git knows it in a step. Where the remote does not give it any more,
+ * or on another commit, it becomes a plain tag of `sha`, and *why says so (else NULL). */
+bool mirror_fetch_tag(struct mirror *mirror, const char *sha, const char *ref, char **why,
+                      GError **error);
 
 /* Objects of `sha` proved unreadable: fetches it into a new mirror, which takes the place of the
  * old one. After a failure the old one stays. Does nothing but a fetch when somebody else has made
  * the mirror anew meanwhile. */
-bool mirror_rebuild(struct mirror *mirror, const char *sha, const char *branch,
-                    const char *keep_ref, GError **error);
+bool mirror_rebuild(struct mirror *mirror, const char *sha, const char *ref, const char *keep_ref,
+                    GError **error);
 
 /* mirror_rebuild() with what mirror_fetch() was given, at most once for each mirror_open(); false
  * without an attempt after that, or when nothing was fetched. */
@@ -62,11 +69,28 @@ bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char 
 bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, char **author,
                         GError **error);
 
+/* The paths that differ between the trees of two commits, each ended by a NUL, as git orders them.
+ * ERROR_NOT_FOUND when `from` is not known here or they have no common ancestor; ERROR_LIMIT above
+ * MIRROR_MAX_CHANGED_BYTES. Free with g_free(). */
+enum { MIRROR_MAX_CHANGED_BYTES = 16 * 1024 * 1024 };
+char *mirror_read_changed(struct mirror *mirror, const char *from, const char *to, size_t *length,
+                          GError **error);
+
 /* A regular file of the commit's tree, from the object database. ERROR_NOT_FOUND when absent;
  * ERROR_INVALID for a symlink, a submodule or a directory (named so); ERROR_LIMIT above
  * limit_bytes. */
 char *mirror_read_file(struct mirror *mirror, const char *sha, const char *path, size_t limit_bytes,
                        size_t *length, GError **error);
+
+/* All files of the commit's tree, as git ls-tree -r -z tells them: "MODE TYPE ID\tPATH", each ended
+ * by a NUL. ERROR_LIMIT above MIRROR_MAX_TREE_BYTES. Free with g_free(). */
+enum { MIRROR_MAX_TREE_BYTES = 64 * 1024 * 1024 };
+char *mirror_read_tree(struct mirror *mirror, const char *sha, size_t *length, GError **error);
+
+/* How these files (full paths) differ between two commits, for a person, with the prefixes
+ * "approved/" and "new/". Any bytes of the files stand in it. Free with g_free(). */
+char *mirror_read_diff(struct mirror *mirror, const char *from, const char *to,
+                       const char *const *paths, size_t *length, GError **error);
 
 /* Lets go of the commits that no keep_ref of the set `keep` holds, at most MIRROR_REFS_AT_ONCE refs
  * a call; git collects them some weeks later. `stem` is the mirror's path without ".git". Does

@@ -18,9 +18,9 @@ struct mirror {
     int lock_fd;    /* stem + ".lock", shared */
     dev_t device;   /* of the directory seen last: others may replace it */
     ino_t inode;
-    bool fresh;              /* made by this process and not filled yet */
-    bool rebuilt;            /* once is enough */
-    char *branch, *keep_ref; /* of the last mirror_fetch() */
+    bool fresh;           /* made by this process and not filled yet */
+    bool rebuilt;         /* once is enough */
+    char *ref, *keep_ref; /* of the last mirror_fetch() */
 };
 
 /* cache/mirrors/<name>-<hash>; free with g_free(). */
@@ -36,13 +36,23 @@ char *mirror_ref_name(const char *text, const char *suffix);
  * git_run(). */
 bool mirror_git(struct mirror *mirror, const char *const *arguments, struct spawn_result *out,
                 GError **error);
+/* The same with more variables ("K=V") in its environment. */
+bool mirror_git_with(struct mirror *mirror, const char *const *variables,
+                     const char *const *arguments, struct spawn_result *out, GError **error);
 
 /* The limits with what is left of the time of the operation that mirror_begin() began. */
 void mirror_begin(struct mirror *mirror);
 struct git_limits mirror_limits(const struct mirror *mirror);
 
-/* Fetches the tip of a branch; the name of its ref in *tip_ref. ERROR_NOT_FOUND when there is no
- * such branch. */
-bool mirror_fetch_tip(struct mirror *mirror, const char *branch, char **tip_ref, GError **error);
+/* Fetches what `ref` (its full name) points to; *tip_ref is what that is called here.
+ * ERROR_NOT_FOUND when there is no such ref. */
+bool mirror_fetch_tip(struct mirror *mirror, const char *ref, char **tip_ref, GError **error);
+
+/* Fetches `source` (a ref or an object id) into `ref`, under mirror_lock_for_fetch().
+ * ERROR_NOT_FOUND when the server does not have or give it; `said` receives git's words. */
+bool mirror_fetch_into(struct mirror *mirror, const char *source, const char *ref, char **said,
+                       GError **error);
+int mirror_lock_for_fetch(struct mirror *mirror, GError **error);
+bool mirror_update_ref(struct mirror *mirror, const char *ref, const char *sha, GError **error);
 
 #endif

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include "base/error.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "git/mirror_internal.h"
 
@@ -190,6 +191,42 @@ bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char 
     return answered;
 }
 
+/* True when both are commits that are known here and come from one. */
+static bool have_common_ancestor(struct mirror *mirror, const char *from, const char *to)
+{
+    const char *arguments[] = {"merge-base", from, to, NULL};
+    return mirror_git(mirror, arguments, NULL, NULL);
+}
+
+char *mirror_read_changed(struct mirror *mirror, const char *from, const char *to, size_t *length,
+                          GError **error)
+{
+    *length = 0;
+    mirror_begin(mirror);
+    if (!text_is_object_id(from) || !text_is_object_id(to) ||
+        !have_common_ancestor(mirror, from, to)) {
+        g_set_error(error, GIT_ERROR, ERROR_NOT_FOUND,
+                    "the commit %s is not known any more, or has nothing in common with %s",
+                    text_short_id(from), text_short_id(to));
+        return NULL;
+    }
+    const char *arguments[] = {"diff-tree", "-r", "-z", "--name-only", "--no-renames",
+                               from,        to,   "--", NULL};
+    struct spawn_result result = {0};
+    char *paths = NULL;
+    if (mirror_git(mirror, arguments, &result, error)) {
+        *length = result.out_length;
+        paths = g_steal_pointer(&result.out);
+    }
+    spawn_result_clear(&result);
+    if (paths && *length > MIRROR_MAX_CHANGED_BYTES) {
+        g_set_error(error, GIT_ERROR, ERROR_LIMIT, "too many files differ from %s",
+                    text_short_id(from));
+        g_clear_pointer(&paths, g_free);
+    }
+    return paths;
+}
+
 static bool resolve_prefix(struct mirror *mirror, const char *prefix, char **full, GError **error)
 {
     g_autofree char *revision = g_strconcat(prefix, "^{commit}", NULL);
@@ -227,9 +264,10 @@ bool mirror_find_on_branch(struct mirror *mirror, const char *branch, const char
     if (!url_remote_branch_is_valid(branch, error)) {
         return false;
     }
+    g_autofree char *ref = g_strconcat(REFKEY_HEADS, branch, NULL);
     g_autofree char *tip_ref = NULL;
     g_autofree char *found = NULL;
-    if (!mirror_fetch_tip(mirror, branch, &tip_ref, error) ||
+    if (!mirror_fetch_tip(mirror, ref, &tip_ref, error) ||
         !resolve_prefix(mirror, prefix, &found, error)) {
         return false;
     }

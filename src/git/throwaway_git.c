@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/refkey.h"
 #include "git/url.h"
 
 enum { COPY_SIZE = 64 * 1024 };
@@ -86,15 +87,22 @@ static char *config_text(const struct throwaway_git *what)
         long_ids ? 1 : 0, long_ids ? "[extensions]\n\tobjectformat = sha256\n" : "", url->str);
 }
 
+static char *branch_lines(const struct throwaway_git *what)
+{
+    const char *branch = refkey_branch(refkey_of(what->ref));
+    return branch ? g_strdup_printf("%s refs/heads/%s\n%s refs/remotes/origin/%s\n", what->sha,
+                                    branch, what->sha, branch)
+                  : g_strdup("");
+}
+
 bool throwaway_git_write(int workspace_fd, const struct throwaway_git *what, GError **error)
 {
     g_autofree char *head = g_strconcat(what->sha, "\n", NULL);
     g_autofree char *alternates = g_strconcat(what->objects, "\n", NULL);
     g_autofree char *config = config_text(what);
-    g_autofree char *refs =
-        g_strdup_printf("# pack-refs with: peeled fully-peeled sorted \n%s refs/heads/%s\n%s "
-                        "refs/remotes/origin/%s\n%s",
-                        what->sha, what->branch, what->sha, what->branch, what->tags);
+    g_autofree char *branches = branch_lines(what);
+    g_autofree char *refs = g_strdup_printf("# pack-refs with: peeled fully-peeled sorted \n%s%s",
+                                            branches, what->tags);
     return make_directories(workspace_fd, error) &&
            write_file(workspace_fd, ".git/config", config, error) &&
            write_file(workspace_fd, ".git/objects/info/alternates", alternates, error) &&

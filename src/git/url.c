@@ -306,11 +306,11 @@ const char *url_scheme_protocol(enum url_scheme scheme)
     return schemes[scheme].protocol;
 }
 
-static bool refuse_branch(GError **error, const char *branch, const char *reason)
+static bool refuse_name(GError **error, const char *branch, const char *reason)
 {
     g_autofree char *shown = text_escape(branch);
-    g_set_error(error, GIT_ERROR, ERROR_INVALID, "\"%s\" is not a name of a branch: %s", shown,
-                reason);
+    g_set_error(error, GIT_ERROR, ERROR_INVALID,
+                "\"%s\" can't be the name of a branch or a tag: %s", shown, reason);
     return false;
 }
 
@@ -333,33 +333,33 @@ bool url_remote_branch_is_valid(const char *branch, GError **error)
 {
     size_t length = strlen(branch);
     if (length == 0) {
-        return refuse_branch(error, branch, "it is empty");
+        return refuse_name(error, branch, "it is empty");
     }
     if (length > BRANCH_MAX_BYTES) {
-        return refuse_branch(error, "...", "it is longer than 1024 bytes");
+        return refuse_name(error, "...", "it is longer than 1024 bytes");
     }
     if (!g_utf8_validate(branch, (gssize)length, NULL)) {
-        return refuse_branch(error, branch, "it is not valid UTF-8");
+        return refuse_name(error, branch, "it is not valid UTF-8");
     }
     if (strcmp(branch, "@") == 0 || strcmp(branch, "HEAD") == 0) {
-        return refuse_branch(error, branch, "git gives that word another meaning");
+        return refuse_name(error, branch, "git gives that word another meaning");
     }
     for (const char *p = branch; *p; p++) {
         if ((unsigned char)*p <= 0x20 || *p == 0x7f) {
-            return refuse_branch(error, branch, "it has a blank or a control character in it");
+            return refuse_name(error, branch, "it has a blank or a control character in it");
         }
         if (strchr("~^:?*[\\", *p)) {
-            return refuse_branch(error, branch, "it has one of ~ ^ : ? * [ \\ in it");
+            return refuse_name(error, branch, "it has one of ~ ^ : ? * [ \\ in it");
         }
     }
     if (strstr(branch, "..") || strstr(branch, "@{") || branch[length - 1] == '.') {
-        return refuse_branch(error, branch, "it has \"..\" or \"@{\" in it, or ends with '.'");
+        return refuse_name(error, branch, "it has \"..\" or \"@{\" in it, or ends with '.'");
     }
     for (const char *part = branch; part;) {
         const char *slash = strchr(part, '/');
         const char *fault = component_fault(part, slash ? (size_t)(slash - part) : strlen(part));
         if (fault) {
-            return refuse_branch(error, branch, fault);
+            return refuse_name(error, branch, fault);
         }
         part = slash ? slash + 1 : NULL;
     }
@@ -369,7 +369,7 @@ bool url_remote_branch_is_valid(const char *branch, GError **error)
 bool url_branch_name_is_valid(const char *branch, GError **error)
 {
     if (branch[0] == '-') {
-        return refuse_branch(error, branch, "it begins with '-'");
+        return refuse_name(error, branch, "it begins with '-'");
     }
     return url_remote_branch_is_valid(branch, error);
 }

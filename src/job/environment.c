@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/job_token.h"
+#include "base/refkey.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,7 +48,9 @@ char **environment_for_step(const struct environment_source *source, uint64_t st
     environment = set(environment, "CI", "true");
     environment = set(environment, "PHANTOM_CI", "true");
     environment = set(environment, "PHANTOM_CI_REPO", source->job->repo);
-    environment = set(environment, "PHANTOM_CI_BRANCH", source->job->branch);
+    environment = set(environment, "PHANTOM_CI_BRANCH", refkey_branch(source->job->branch));
+    environment = set(environment, "PHANTOM_CI_TAG", refkey_tag(source->job->branch));
+    environment = set(environment, "PHANTOM_CI_TRIGGER", job_trigger_name(source->job->trigger));
     environment = set(environment, "PHANTOM_CI_SHA", source->job->sha);
     environment = set(environment, "PHANTOM_CI_PREVIOUS_SHA", source->job->previous_sha);
     environment = set(environment, "PHANTOM_CI_WORKSPACE", source->workspace);

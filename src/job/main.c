@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "job/guard.h"
+#include "job/try_sandbox.h"
 #include "job/worker.h"
 #include "phantom_ci_config.h"
 
@@ -31,8 +32,30 @@ static bool parse_output(const char *name, enum worker_output *output)
     return false;
 }
 
-static bool parse_arguments(int argc, char **argv, struct worker_options *options, GError **error)
+static bool parse_trial(const char *name, enum try_sandbox *how)
 {
+    static const char *const names[] = {
+        [TRY_SANDBOX_EXPLAIN] = "explain", [TRY_SANDBOX_JSON] = "json", [TRY_SANDBOX_RUN] = "run"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (g_strcmp0(name, names[i]) == 0) {
+            *how = (enum try_sandbox)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Instead of a job: `phantom_ci sandbox`. */
+struct trial_options {
+    bool wanted;
+    enum try_sandbox how;
+    char **command; /* in argv */
+};
+
+static bool parse_arguments(int argc, char **argv, struct worker_options *options,
+                            struct trial_options *trial, GError **error)
+{
+    g_autofree char *how = NULL;
     g_autofree char *config = NULL;
     g_autofree char *state = NULL;
     g_autofree char *cache = NULL;
@@ -44,6 +67,7 @@ static bool parse_arguments(int argc, char **argv, struct worker_options *option
         {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state, "", "DIR"},
         {"cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &cache, "", "DIR"},
         {"output", 0, 0, G_OPTION_ARG_STRING, &output, "prefixed, plain or quiet", "HOW"},
+        {"try-sandbox", 0, 0, G_OPTION_ARG_STRING, &how, "explain, json or run", "HOW"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -52,7 +76,9 @@ static bool parse_arguments(int argc, char **argv, struct worker_options *option
     if (!g_option_context_parse(context, &argc, &argv, error)) {
         return false;
     }
-    if (job < 1 || !parse_output(output, &options->output)) {
+    trial->wanted = parse_trial(how, &trial->how);
+    trial->command = argv + (argc > 1 && strcmp(argv[1], "--") == 0 ? 2 : 1);
+    if (!trial->wanted && (job < 1 || !parse_output(output, &options->output))) {
         g_set_error(
             error, BASE_ERROR, ERROR_INVALID,
             "phantom_ci-job is started by phantom_ci; to run a job by hand: phantom_ci run NAME");
@@ -78,14 +104,20 @@ int main(int argc, char **argv)
         puts("phantom_ci-job " PHANTOM_CI_VERSION);
         return EXIT_CODE_OK;
     }
-    if (!parse_arguments(argc, argv, &options, &error)) {
+    struct trial_options trial = {.wanted = false};
+    if (!parse_arguments(argc, argv, &options, &trial, &error)) {
         fprintf(stderr, "phantom_ci-job: %s\n", error->message);
         return EXIT_CODE_USAGE;
     }
-    guard_fork(&options.paths, options.job, LOCK_FD);
+    if (!trial.wanted) {
+        guard_fork(&options.paths, options.job, LOCK_FD);
+    }
     options.repo = read_section(&error);
     int code = EXIT_CODE_CONFIG;
-    if (options.repo) {
+    if (options.repo && trial.wanted) {
+        code = try_sandbox(&options.paths, options.repo, trial.how,
+                           (const char *const *)trial.command);
+    } else if (options.repo) {
         code = worker_run(&options);
     } else {
         fprintf(stderr, "phantom_ci-job: %s\n", error->message);

@@ -152,8 +152,10 @@ static bool end_job(struct worker *worker, const struct workflow_step *wanted,
     case STEP_RUNNING:
         break;
     }
-    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s",
-                      step->number, words, step->reason);
+    g_autofree char *hint = confinement_hint(worker->confinement, worker->failed_output.bytes,
+                                             worker->failed_output.length);
+    return worker_end(worker, JOB_FAILED, "step %" G_GUINT64_FORMAT " (%s) failed: %s%s%s",
+                      step->number, words, step->reason, hint ? "; " : "", hint ? hint : "");
 }
 
 static void run_program(struct worker *worker, const struct workflow_step *wanted,
@@ -168,12 +170,14 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
         .temporary = worker->temporary,
         .inherited = (const char *const *)environ,
     };
-    g_auto(GStrv) environment = environment_for_step(&source, wanted->number);
+    g_auto(GStrv) environment =
+        confinement_environment(worker->confinement, environment_for_step(&source, wanted->number));
     const char *path = g_environ_getenv(environment, "PATH");
     const struct step_run run = {
         .argv = (const char *const *)wanted->argv,
         .envp = (const char *const *)environment,
         .directory = source.workspace,
+        .confinement = worker->confinement,
         .deadline_ms = worker->deadline_ms,
         .grace_ms = worker->repo->grace_ms,
         .stop_fd = worker->stop_fd,
@@ -237,6 +241,17 @@ bool phase_steps(struct worker *worker)
     g_autoptr(GError) error = NULL;
     if (!make_temporary(worker, &error)) {
         return worker_end_by_error(worker, "cannot make a directory for temporary files", error);
+    }
+    if (!confinement_new(worker->repo, &worker->options->paths, checkout_path(worker->checkout),
+                         worker->temporary, &worker->confinement, &error)) {
+        g_autofree char *what =
+            g_strdup_printf("no step was run, for sandbox = \"%s\" can't be had",
+                            config_sandbox_name(worker->repo->sandbox));
+        return worker_end_by_error(worker, what, error);
+    }
+    const char *note = confinement_note(worker->confinement);
+    if (note) {
+        worker_note(worker, "%s", note);
     }
     bool good = true;
     for (unsigned i = 0; good && i < worker->workflow->steps->len; i++) {

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"
+#include "base/refkey.h"
 #include "base/text.h"
 #include "base/wake.h"
 #include "job/ledger.h"
@@ -16,9 +17,7 @@ enum { FETCH_ATTEMPTS = 8, RETRY_FIRST_MS = 1000, RETRY_CAP_MS = 30000 };
 
 enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
 
-/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop:
- * once more. */
-static bool was_false_alarm(struct worker *worker, const GError *error)
+bool worker_was_false_alarm(struct worker *worker, const GError *error)
 {
     return error_has_code(error, ERROR_CANCELED) && !worker_is_stopped(worker);
 }
@@ -34,9 +33,8 @@ static bool fetch_commit(struct worker *worker, GError **error)
             mirror_open(worker->options->paths.cache, &worker->remote, &worker->limits, error);
     }
     bool rebuilt = false;
-    bool good =
-        worker->mirror && mirror_fetch(worker->mirror, worker->job->sha, worker->job->branch,
-                                       worker->keep_ref, &rebuilt, error);
+    bool good = worker->mirror && mirror_fetch(worker->mirror, worker->job->sha, worker->ref,
+                                               worker->keep_ref, &rebuilt, error);
     if (good && rebuilt) {
         worker_note(worker, "the local mirror was broken and has been made anew");
     }
@@ -64,33 +62,37 @@ static void wait_before_retry(struct worker *worker, unsigned failures)
     }
 }
 
-struct description {
-    struct worker *worker;
-    char *subject, *author;
-};
-
 static bool write_description(void *data, GError **error)
 {
-    const struct description *found = data;
-    const struct worker *worker = found->worker;
-    return store_job_describe(worker->store, worker->job->id, found->subject, found->author,
-                              error) &&
-           tell_started(worker->store, worker->repo->notify, worker->job->id, clock_now_ms(),
-                        error);
+    const struct worker *worker = data;
+    return store_job_describe(worker->store, worker->job->id, worker->job->subject,
+                              worker->job->author, error);
 }
 
-/* What the commit says of itself; with it the start of the job can be told. */
+/* What the commit says of itself. */
 static bool describe_commit(struct worker *worker, GError **error)
 {
-    struct description found = {worker, NULL, NULL};
-    bool good =
-        mirror_read_commit(worker->mirror, worker->job->sha, &found.subject, &found.author,
-                           error) &&
-        ledger_insist(&worker->options->paths, worker->store, write_description, &found, error);
-    wake_daemon(&worker->options->paths);
-    g_free(found.subject);
-    g_free(found.author);
-    return good;
+    struct job *job = worker->job;
+    return mirror_read_commit(worker->mirror, job->sha, &job->subject, &job->author, error) &&
+           ledger_insist(&worker->options->paths, worker->store, write_description, worker, error);
+}
+
+/* For `git describe` in a step, and for what an annotated tag says. */
+static bool fetch_tag(struct worker *worker)
+{
+    for (;;) {
+        g_autofree char *why = NULL;
+        g_autoptr(GError) error = NULL;
+        if (mirror_fetch_tag(worker->mirror, worker->job->sha, worker->ref, &why, &error)) {
+            if (why) {
+                worker_note(worker, "the tag could not be fetched, git sees a plain one: %s", why);
+            }
+            return true;
+        }
+        if (!worker_was_false_alarm(worker, error)) {
+            return worker_end_by_error(worker, "cannot take the tag", error);
+        }
+    }
 }
 
 bool phase_fetch(struct worker *worker)
@@ -101,7 +103,7 @@ bool phase_fetch(struct worker *worker)
         if (fetch_commit(worker, &error)) {
             break;
         }
-        if (was_false_alarm(worker, error)) {
+        if (worker_was_false_alarm(worker, error)) {
             continue;
         }
         failures++;
@@ -116,39 +118,27 @@ bool phase_fetch(struct worker *worker)
         wait_before_retry(worker, failures);
     }
     g_autoptr(GError) error = NULL;
-    return describe_commit(worker, &error) ||
-           worker_end_by_error(worker, "cannot read the commit", error);
+    if (!describe_commit(worker, &error)) {
+        return worker_end_by_error(worker, "cannot read the commit", error);
+    }
+    return !refkey_tag(worker->job->branch) || fetch_tag(worker);
 }
 
-/* Whether the branch left its earlier tip behind instead of growing from it. */
-static bool is_rewind(struct worker *worker)
+static bool write_announcement(void *data, GError **error)
 {
-    const char *previous = worker->job->previous_sha;
-    if (!previous || strcmp(previous, worker->job->sha) == 0) {
-        return false;
-    }
-    bool grew = false;
+    const struct worker *worker = data;
+    return tell_started(worker->store, worker->repo->notify, worker->job->id, clock_now_ms(),
+                        error);
+}
+
+bool phase_announce(struct worker *worker)
+{
     g_autoptr(GError) error = NULL;
-    /* An earlier tip that is unknown here can't be an ancestor: all of those came with the commit.
-     */
-    return mirror_is_ancestor(worker->mirror, previous, worker->job->sha, &grew, &error) && !grew;
-}
-
-bool phase_rules(struct worker *worker)
-{
-    if (worker->job->trigger != JOB_TRIGGER_PUSH || !is_rewind(worker)) {
-        return true;
+    if (!ledger_insist(&worker->options->paths, worker->store, write_announcement, worker,
+                       &error)) {
+        return worker_end_by_error(worker, "cannot tell of the start", error);
     }
-    g_autofree char *from = g_strdup(text_short_id(worker->job->previous_sha));
-    const char *to = text_short_id(worker->job->sha);
-    if (worker->repo->on_rewind == ON_REWIND_BLOCK) {
-        return worker_end(
-            worker, JOB_BLOCKED,
-            "the branch was rewound from %s to %s and on_rewind = \"block\"; to run it all "
-            "the same: phantom_ci retry %" G_GINT64_FORMAT,
-            from, to, worker->job->id);
-    }
-    worker_note(worker, "the branch was rewound from %s to %s", from, to);
+    wake_daemon(&worker->options->paths);
     return true;
 }
 
@@ -164,7 +154,7 @@ static bool end_as_invalid(struct worker *worker, const struct diagnostics *diag
 
 bool phase_workflow(struct worker *worker)
 {
-    g_autofree char *path = workflow_path_for_branch(worker->job->branch);
+    g_autofree char *path = workflow_path_for_ref(worker->job->branch);
     if (!path) {
         return worker_end(worker, JOB_ERROR, "no workflow file can be named after the branch");
     }
@@ -214,7 +204,7 @@ static bool check_out(struct worker *worker, GError **error)
         .mirror = worker->mirror,
         .remote = &worker->remote,
         .sha = worker->job->sha,
-        .branch = worker->job->branch,
+        .ref = worker->ref,
         .keep = (const char *const *)worker->repo->keep,
         .submodules = worker->repo->submodules,
         .limits = worker->limits,
@@ -240,7 +230,7 @@ bool phase_checkout(struct worker *worker)
         if (check_out(worker, &error)) {
             return true;
         }
-        if (!was_false_alarm(worker, error)) {
+        if (!worker_was_false_alarm(worker, error)) {
             return worker_end_by_error(worker, "cannot check out", error);
         }
     }

@@ -30,6 +30,7 @@ struct attendance {
     bool ending;   /* SIGTERM was sent */
     bool killed;
     int64_t kill_at_ms;
+    struct confined confined; /* when there is a sandbox */
     GError *sink_error;
 };
 
@@ -54,6 +55,12 @@ static void begin_end(struct attendance *attendance, enum step_end why)
     attendance->ending = true;
     attendance->outcome->end = why;
     attendance->kill_at_ms = clock_monotonic_ms() + attendance->run->grace_ms;
+    if (attendance->run->confinement) {
+        /* Only inside: a sandbox whose outermost process ends is gone at once, without the grace.
+         */
+        confined_terminate(&attendance->confined);
+        return;
+    }
     reap_signal_all(SIGTERM);
     spawn_kill_group(attendance->leader, SIGTERM);
     /* What is stopped would sleep through its SIGTERM. */
@@ -164,6 +171,14 @@ static void clean_up(struct attendance *attendance)
     }
     reap_everything((int)MIN(grace_ms, INT_MAX), &report);
     outcome->max_rss_bytes = max_rss_bytes(&usage);
+    if (attendance->run->confinement) {
+        struct confined_end end;
+        confined_finish(&attendance->confined, outcome->wait_status, &end);
+        outcome->wait_status = end.wait_status;
+        report.count = end.left;
+        g_string_assign(names, end.left_names ? end.left_names : "");
+        g_free(end.left_names);
+    }
     if (!attendance->ending && report.count > 0) {
         outcome->left_count = report.count;
         outcome->left_names = g_strdup(names->str);
@@ -184,10 +199,17 @@ static bool start(struct attendance *attendance, GError **error)
     if (!fd_set_nonblocking(attendance->output_fd, true, error)) {
         return false;
     }
+    const struct step_run *run = attendance->run;
+    if (run->confinement) {
+        attendance->leader =
+            confined_start(run->confinement, run->argv, run->envp, write_end, run->deadline_ms,
+                           &attendance->confined, &attendance->outcome->failure, error);
+        return attendance->leader > 0;
+    }
     struct spawn_options options = SPAWN_OPTIONS_INIT;
-    options.argv = attendance->run->argv;
-    options.envp = attendance->run->envp;
-    options.directory = attendance->run->directory;
+    options.argv = run->argv;
+    options.envp = run->envp;
+    options.directory = run->directory;
     options.stdout_fd = write_end;
     options.stderr_fd = write_end;
     options.new_session = true;
@@ -198,8 +220,12 @@ static bool start(struct attendance *attendance, GError **error)
 bool step_run(const struct step_run *run, struct step_outcome *outcome, GError **error)
 {
     *outcome = (struct step_outcome){.end = STEP_END_EXITED};
-    struct attendance attendance = {
-        .run = run, .outcome = outcome, .leader = -1, .pidfd = -1, .output_fd = -1};
+    struct attendance attendance = {.run = run,
+                                    .outcome = outcome,
+                                    .leader = -1,
+                                    .pidfd = -1,
+                                    .output_fd = -1,
+                                    .confined = CONFINED_INIT};
     int64_t cpu_before_us = cpu_us_of_children();
     g_autoptr(GError) start_error = NULL;
     if (!start(&attendance, &start_error)) {

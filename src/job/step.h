@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/spawn.h"
+#include "job/confined.h"
 #include "job/echo.h"
 
 enum step_end {
@@ -24,9 +25,10 @@ struct step_run {
     const char *const *argv;
     const char *const *envp;
     const char *directory;
-    int64_t deadline_ms; /* monotonic */
-    int64_t grace_ms;    /* between SIGTERM and SIGKILL */
-    int stop_fd;         /* readable: ask should_stop() */
+    const struct confinement *confinement; /* NULL = a plain process */
+    int64_t deadline_ms;                   /* monotonic */
+    int64_t grace_ms;                      /* between SIGTERM and SIGKILL */
+    int stop_fd;                           /* readable: ask should_stop() */
     bool (*should_stop)(void *data);
     bool (*sink)(const char *bytes, size_t length, void *data, GError **error);
     void *data;

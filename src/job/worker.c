@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/refkey.h"
 #include "base/units.h"
 #include "base/wake.h"
 #include "job/ledger.h"
@@ -28,6 +29,19 @@ bool worker_end(struct worker *worker, enum job_state state, const char *format,
     va_end(arguments);
     worker->state = state;
     return false;
+}
+
+bool worker_block(struct worker *worker, enum job_block block, const char *pin, const char *format,
+                  ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *reason = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    worker->block = block;
+    g_free(worker->pin);
+    worker->pin = g_strdup(pin);
+    return worker_end(worker, JOB_BLOCKED, "%s", reason);
 }
 
 bool worker_is_stopped(struct worker *worker)
@@ -145,6 +159,7 @@ static void prepare(struct worker *worker)
 {
     g_autofree char *section = file_component_from_name(worker->job->repo);
     g_autofree char *branch = file_component_from_name(worker->job->branch);
+    worker->ref = refkey_full(worker->job->branch);
     worker->keep_ref = g_strdup_printf("%s/%s", section, branch);
     worker->deadline_ms = clock_monotonic_ms() + worker->repo->timeout_ms;
     worker->remote = (struct git_remote){worker->repo->url, worker->repo->ssh_key_path};
@@ -165,7 +180,10 @@ static bool write_finish(void *data, GError **error)
     }
     int64_t now_ms = clock_now_ms();
     bool changed = false;
-    return store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, now_ms,
+    return (worker->state != JOB_BLOCKED ||
+            store_job_set_block(worker->store, worker->job->id, worker->block, worker->pin,
+                                error)) &&
+           store_job_finish(worker->store, worker->job->id, worker->state, worker->reason, now_ms,
                             &changed, error) &&
            (!changed || tell_end(worker->store, worker->repo->notify, worker->job->id,
                                  worker->failed_step, &worker->failed_output, now_ms, error));
@@ -203,20 +221,24 @@ static void finish(struct worker *worker)
 static void release(struct worker *worker)
 {
     g_clear_pointer(&worker->workflow, workflow_free);
+    confinement_free(worker->confinement);
     job_free(worker->job);
     store_close(worker->store);
     fd_close(&worker->stop_fd);
+    g_free(worker->ref);
     g_free(worker->keep_ref);
     g_free(worker->temporary);
     g_free(worker->stop_reason);
     g_free(worker->reason);
+    g_free(worker->pin);
     step_free(worker->failed_step);
     g_free((char *)worker->failed_output.bytes);
 }
 
 /* In this order; the first that gives a verdict is the last. */
 static bool (*const job_phases[])(struct worker *worker) = {
-    phase_fetch, phase_rules, phase_workflow, phase_checkout, phase_steps,
+    phase_fetch,    phase_trust,    phase_approval, phase_rules,
+    phase_announce, phase_workflow, phase_checkout, phase_steps,
 };
 
 static int run_claimed(struct worker *worker)

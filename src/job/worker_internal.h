@@ -8,6 +8,7 @@
 #include "config/workflow.h"
 #include "git/checkout.h"
 #include "git/mirror.h"
+#include "job/confined.h"
 #include "job/echo.h"
 #include "job/worker.h"
 #include "notify/tell.h"
@@ -23,17 +24,21 @@ struct worker {
     int64_t deadline_ms; /* of the job, monotonic */
     struct git_remote remote;
     struct git_limits limits;
+    char *ref; /* full name of the branch or tag */
     char *keep_ref;
     struct mirror *mirror;
     struct checkout *checkout;
     struct workflow *workflow;
     struct joblog_writer *log;
-    struct echo *echo; /* or NULL */
-    char *temporary;   /* TMPDIR of the steps */
+    struct echo *echo;               /* or NULL */
+    struct confinement *confinement; /* or NULL */
+    char *temporary;                 /* TMPDIR of the steps */
     enum job_stop stop;
     char *stop_reason;
     enum job_state state; /* the verdict, once a phase has given it */
     char *reason;
+    enum job_block block;     /* with the state JOB_BLOCKED */
+    char *pin;                /* goes with it, or NULL */
     struct step *failed_step; /* that ended the job, or NULL */
     struct tell_output failed_output;
 };
@@ -46,6 +51,19 @@ bool worker_end(struct worker *worker, enum job_state state, const char *format,
  * `error` with its message behind `what`. Always false. */
 bool worker_end_by_error(struct worker *worker, const char *what, const GError *error);
 
+/* The verdict that a rule refuses the job until a person approves it, with what
+ * store_job_set_block() is to keep. Always false. */
+bool worker_block(struct worker *worker, enum job_block block, const char *pin, const char *format,
+                  ...) G_GNUC_PRINTF(4, 5);
+
+/* Whether a person has approved what the rule refuses; notes who and when. False when the job has
+ * its verdict, because that can't be found out. */
+bool worker_is_approved(struct worker *worker, enum job_block block, const char *pin, bool *answer);
+
+/* A git call was canceled because the stop descriptor became readable, but nobody asks to stop:
+ * once more. */
+bool worker_was_false_alarm(struct worker *worker, const GError *error);
+
 /* A line of the runner itself in the job's log. */
 void worker_note(struct worker *worker, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -54,7 +72,10 @@ bool worker_is_stopped(struct worker *worker);
 
 /* The phases; false when the job has its verdict. */
 bool phase_fetch(struct worker *worker);
+bool phase_trust(struct worker *worker);
+bool phase_approval(struct worker *worker);
 bool phase_rules(struct worker *worker);
+bool phase_announce(struct worker *worker);
 bool phase_workflow(struct worker *worker);
 bool phase_checkout(struct worker *worker);
 bool phase_steps(struct worker *worker);

@@ -30,10 +30,6 @@ struct http;
 /* The answer is cleared by the caller of this function. */
 typedef void http_answered(const struct net_answer *answer, void *user);
 
-/* Prepares libcurl for the whole process; to be called once, before a second thread exists. What
- * libcurl frees is overwritten from then on (Linux). */
-bool http_global_init(GError **error);
-
 struct http *http_new(http_answered *answered, void *user, GError **error);
 void http_free(struct http *http); /* without answers for what is left */
 

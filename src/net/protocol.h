@@ -1,5 +1,6 @@
 /*
- * The messages between phantom_ci and phantom_ci-net, over a pair of pipes.
+ * The messages between phantom_ci and its helper programs, over a pair of pipes: their frames, and
+ * the requests to phantom_ci-net. Looks at remotes are in net/look_protocol.h.
  *
  * A message is a header of 8 bytes, little endian: u32 length of the payload, u32 type; then the
  * payload: a fixed number of fields for each type, each a u32 length and that many bytes. A table
@@ -25,6 +26,7 @@
 #define PHANTOM_CI_NET_PROTOCOL_H
 
 #include <glib.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +38,9 @@ enum {
     NET_MAX_FIELDS = 8,
     NET_REQUEST_MAX_BYTES = 1024 * 1024, /* payload; cancel: NET_CANCEL_MAX_BYTES */
     NET_CANCEL_MAX_BYTES = 256,
-    NET_ANSWER_MAX_BYTES = 64 * 1024, /* payload */
+    NET_ANSWER_MAX_BYTES = 64 * 1024, /* payload; also of refs and looked */
+    NET_LOOK_MAX_BYTES = 96 * 1024,   /* payload */
+    NET_LOGIN_MAX_BYTES = PIPE_BUF - NET_HEADER_BYTES,
     NET_ID_MAX_BYTES = 64,
     NET_URL_MAX_BYTES = 8192,
     NET_HEADERS_MAX_BYTES = 16 * 1024,
@@ -52,6 +56,10 @@ enum net_type {
     NET_CANCEL = 2,  /* id */
     NET_ANSWER = 3,  /* id, outcome, status, retry_after_ms, rate_remaining, rate_reset_ms, error,
                         body */
+    NET_LOOK = 4,    /* id, url, wanted, known, options, road, timeout_ms */
+    NET_REFS = 5,    /* id, lines */
+    NET_LOOKED = 6,  /* id, outcome, road, digest, location, retry_after_ms, error */
+    NET_LOGIN = 7,   /* prefix, user, password */
 };
 
 enum net_direction { NET_TO_NET, NET_FROM_NET };
@@ -97,7 +105,8 @@ struct net_request {
  * headers and body are empty ones. */
 bool net_request_encode(GByteArray *out, const struct net_request *request, GError **error);
 
-/* Copies a message of the type NET_REQUEST. On failure *request is cleared, but for the id if that
+/* Copies a message of the type NET_REQUEST; another one is ERROR_INVALID, here and in the other
+ * functions that parse. On failure *request is cleared, but for the id if that
  * was good, so that the request can be answered as refused. */
 bool net_request_parse(const struct net_message *message, struct net_request *request,
                        GError **error);

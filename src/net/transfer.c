@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/wipe.h"
 #include "net/explain.h"
+#include "net/setting.h"
 #include "net/waits.h"
 #include "phantom_ci_config.h"
 
@@ -125,24 +126,6 @@ static void forget_answer(struct transfer *transfer)
 
 /* --------------------------------------------------------------------------------- the request */
 
-static bool set(CURL *handle, CURLoption option, long value, CURLcode *code)
-{
-    *code = curl_easy_setopt(handle, option, value);
-    return *code == CURLE_OK;
-}
-
-static bool set_text(CURL *handle, CURLoption option, const char *value, CURLcode *code)
-{
-    *code = curl_easy_setopt(handle, option, value);
-    return *code == CURLE_OK;
-}
-
-static bool set_pointer(CURL *handle, CURLoption option, const void *value, CURLcode *code)
-{
-    *code = curl_easy_setopt(handle, option, value);
-    return *code == CURLE_OK;
-}
-
 /* The request's headers, and without those that libcurl would add by itself. Takes *line. */
 static bool append_header(struct transfer *transfer, char *line)
 {
@@ -152,11 +135,7 @@ static bool append_header(struct transfer *transfer, char *line)
         *colon = ';';
         colon[1] = '\0';
     }
-    struct curl_slist *longer = curl_slist_append(transfer->headers, line);
-    if (longer) {
-        transfer->headers = longer;
-    }
-    return longer != NULL;
+    return setting_append_line(&transfer->headers, line);
 }
 
 static bool make_headers(struct transfer *transfer)
@@ -174,9 +153,7 @@ static bool make_headers(struct transfer *transfer)
     }
     static const char *const removed[] = {"Expect:", "Content-Type:"};
     for (unsigned i = 0; good && i < (has_type ? 1 : 2); i++) {
-        struct curl_slist *longer = curl_slist_append(transfer->headers, removed[i]);
-        good = longer != NULL;
-        transfer->headers = good ? longer : transfer->headers;
+        good = setting_append_line(&transfer->headers, removed[i]);
     }
     return good;
 }
@@ -185,22 +162,16 @@ static bool set_method(struct transfer *transfer, CURLcode *code)
 {
     CURL *handle = transfer->handle;
     if (strcmp(transfer->request.method, "POST") == 0) {
-        *code = curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
-                                 (curl_off_t)transfer->request.body_length);
-        return *code == CURLE_OK && set(handle, CURLOPT_POST, 1, code) &&
-               set_pointer(handle, CURLOPT_POSTFIELDS, transfer->request.body, code);
+        return setting_post(handle, transfer->request.body, transfer->request.body_length, code);
     }
     bool is_head = strcmp(transfer->request.method, "HEAD") == 0;
-    return set(handle, is_head ? CURLOPT_NOBODY : CURLOPT_HTTPGET, 1, code);
+    return setting_long(handle, is_head ? CURLOPT_NOBODY : CURLOPT_HTTPGET, 1, code);
 }
 
 /* What libcurl may do at all. */
 static bool set_rules(CURL *handle, CURLcode *code)
 {
-    static const struct {
-        CURLoption option;
-        long value;
-    } rules[] = {
+    static const struct setting rules[] = {
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
@@ -224,13 +195,9 @@ static bool set_rules(CURL *handle, CURLcode *code)
         {CURLOPT_QUICK_EXIT, 1},
 #endif
     };
-    for (unsigned i = 0; i < G_N_ELEMENTS(rules); i++) {
-        if (!set(handle, rules[i].option, rules[i].value, code)) {
-            return false;
-        }
-    }
-    return set_text(handle, CURLOPT_PROTOCOLS_STR, "http,https", code) &&
-           set_text(handle, CURLOPT_USERAGENT, "phantom_ci/" PHANTOM_CI_VERSION, code);
+    return setting_all(handle, rules, G_N_ELEMENTS(rules), code) &&
+           setting_text(handle, CURLOPT_PROTOCOLS_STR, "http,https", code) &&
+           setting_text(handle, CURLOPT_USERAGENT, "phantom_ci/" PHANTOM_CI_VERSION, code);
 }
 
 /* The variables that people know from curl and git; the library itself reads none of them. */
@@ -240,8 +207,8 @@ static bool set_trust(CURL *handle, CURLcode *code)
     for (unsigned i = 0; i < G_N_ELEMENTS(file_names); i++) {
         const char *file = g_getenv(file_names[i]);
         if (file && *file) {
-            if (!set_text(handle, CURLOPT_CAINFO, file, code) ||
-                !set_text(handle, CURLOPT_PROXY_CAINFO, file, code)) {
+            if (!setting_text(handle, CURLOPT_CAINFO, file, code) ||
+                !setting_text(handle, CURLOPT_PROXY_CAINFO, file, code)) {
                 return false;
             }
             break;
@@ -249,21 +216,8 @@ static bool set_trust(CURL *handle, CURLcode *code)
     }
     const char *directory = g_getenv("SSL_CERT_DIR");
     return !directory || !*directory ||
-           (set_text(handle, CURLOPT_CAPATH, directory, code) &&
-            set_text(handle, CURLOPT_PROXY_CAPATH, directory, code));
-}
-
-static bool set_callbacks(struct transfer *transfer, CURLcode *code)
-{
-    CURL *handle = transfer->handle;
-    *code = curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);
-    if (*code == CURLE_OK) {
-        *code = curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
-    }
-    return *code == CURLE_OK && set_pointer(handle, CURLOPT_HEADERDATA, transfer, code) &&
-           set_pointer(handle, CURLOPT_WRITEDATA, transfer, code) &&
-           set_pointer(handle, CURLOPT_ERRORBUFFER, transfer->detail, code) &&
-           set_pointer(handle, CURLOPT_PRIVATE, transfer, code);
+           (setting_text(handle, CURLOPT_CAPATH, directory, code) &&
+            setting_text(handle, CURLOPT_PROXY_CAPATH, directory, code));
 }
 
 static bool set_time(struct transfer *transfer, int64_t now_ms, CURLcode *code)
@@ -273,19 +227,21 @@ static bool set_time(struct transfer *transfer, int64_t now_ms, CURLcode *code)
         *code = CURLE_OPERATION_TIMEDOUT;
         return false;
     }
-    return set(transfer->handle, CURLOPT_TIMEOUT_MS, (long)left_ms, code);
+    return setting_long(transfer->handle, CURLOPT_TIMEOUT_MS, (long)left_ms, code);
 }
 
 CURL *transfer_begin(struct transfer *transfer, int64_t now_ms, CURLcode *code)
 {
     *code = CURLE_OUT_OF_MEMORY;
     transfer->handle = curl_easy_init();
-    bool good = transfer->handle && make_headers(transfer) && set_rules(transfer->handle, code) &&
-                set_trust(transfer->handle, code) && set_callbacks(transfer, code) &&
-                set_method(transfer, code) &&
-                set_pointer(transfer->handle, CURLOPT_HTTPHEADER, transfer->headers, code) &&
-                set_text(transfer->handle, CURLOPT_URL, transfer->url, code) &&
-                set_time(transfer, now_ms, code);
+    bool good =
+        transfer->handle && make_headers(transfer) && set_rules(transfer->handle, code) &&
+        set_trust(transfer->handle, code) &&
+        setting_owner(transfer->handle, take_header, take_body, transfer, transfer->detail, code) &&
+        set_method(transfer, code) &&
+        setting_pointer(transfer->handle, CURLOPT_HTTPHEADER, transfer->headers, code) &&
+        setting_text(transfer->handle, CURLOPT_URL, transfer->url, code) &&
+        set_time(transfer, now_ms, code);
     return good ? transfer->handle : NULL;
 }
 
@@ -319,7 +275,7 @@ bool transfer_follow(struct transfer *transfer, CURLcode code, int64_t now_ms)
         return false;
     }
     char *next = g_strdup(target);
-    if (!set_text(transfer->handle, CURLOPT_URL, next, &code) ||
+    if (!setting_text(transfer->handle, CURLOPT_URL, next, &code) ||
         !set_time(transfer, now_ms, &code)) {
         wipe_free_string(&next);
         return false;

@@ -5,7 +5,8 @@
  *
  *   version      1; a larger number when a field changes its meaning, not when one is added
  *   kind         notice_kind_name()
- *   repo branch sha subject author trigger state reason      text, each at most 1,024 bytes
+ *   repo branch tag sha subject author trigger state reason  text, each at most 1,024 bytes; one of
+ *                                                            branch and tag is null
  *   job attempt  numbers
  *   step         {number, command, exit_code, signal}: signal is a name such as "SIGKILL"
  *   duration_ms  of the step for step_failed, else of the job
@@ -17,6 +18,7 @@
  */
 #include <string.h>
 
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "notify/message_internal.h"
@@ -97,7 +99,9 @@ json_t *custom_body(const struct notice *notice)
     json_object_set_new(body, "version", json_integer(1));
     json_object_set_new(body, "kind", json_string(notice_kind_name(notice->kind)));
     json_object_set_new(body, "repo", encode_text(notice->repo));
-    json_object_set_new(body, "branch", encode_text(notice->branch));
+    const char *key = notice->branch;
+    json_object_set_new(body, "branch", encode_text(key ? refkey_branch(key) : NULL));
+    json_object_set_new(body, "tag", encode_text(key ? refkey_tag(key) : NULL));
     json_object_set_new(body, "sha", encode_text(notice->sha));
     json_object_set_new(body, "subject", encode_text(notice->subject));
     json_object_set_new(body, "author", encode_text(notice->author));

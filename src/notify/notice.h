@@ -59,12 +59,12 @@ bool notice_kind_from_name(const char *name, enum notice_kind *kind);
 
 struct notice {
     enum notice_kind kind;
-    int64_t job; /* 0 = none */
-    char *repo, *branch, *sha, *subject, *author;
-    char *trigger; /* a job_trigger_name(), or NULL */
-    char *state;   /* a job_state_name(), or NULL */
-    char *reason;  /* in words, or NULL */
-    int attempt;   /* from 1; 0 = unknown */
+    int64_t job;                                  /* 0 = none */
+    char *repo, *branch, *sha, *subject, *author; /* branch: a key of a branch or tag */
+    char *trigger;                                /* a job_trigger_name(), or NULL */
+    char *state;                                  /* a job_state_name(), or NULL */
+    char *reason;                                 /* in words, or NULL */
+    int attempt;                                  /* from 1; 0 = unknown */
     int64_t at_ms;
     int64_t duration_ms; /* -1 = unknown */
     bool has_step;

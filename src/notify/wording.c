@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/refkey.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -122,7 +123,8 @@ static char *format_event(const struct notice *notice)
 char *wording_title(const struct notice *notice, size_t units, fit_escape escape)
 {
     g_autofree char *repo = wording_one_line(notice->repo);
-    g_autofree char *branch = wording_one_line(notice->branch);
+    g_autofree char *name = notice->branch ? refkey_describe(notice->branch) : NULL;
+    g_autofree char *branch = wording_one_line(name);
     g_autofree char *short_repo = fit_cut(repo, units / TITLE_REPO_DIVISOR, escape);
     g_autofree char *short_branch = fit_cut(branch, units / TITLE_BRANCH_DIVISOR, escape);
     g_autofree char *event = format_event(notice);
@@ -173,10 +175,11 @@ static void add_sentence(struct page *page, const char *sentence)
     g_string_append_printf(page->text, "%s%s", page->text->len > 0 ? "\n" : "", sentence);
 }
 
-/* A name that is too long for some title. */
-static void add_long_name(struct page *page, const char *label, const char *name, size_t units)
+/* A name that, as it stands in titles (`titled`), is too long for some of them. */
+static void add_long_name(struct page *page, const char *label, const char *titled,
+                          const char *name, size_t units)
 {
-    g_autofree char *line = wording_one_line(name);
+    g_autofree char *line = wording_one_line(titled);
     g_autofree char *cut =
         fit_cut(line, WORDING_TITLE_MIN_UNITS / TITLE_REPO_DIVISOR, page->style->escape);
     if (strcmp(line, cut) != 0) {
@@ -241,19 +244,30 @@ static void add_trigger(struct page *page)
         append_code(page, command, TRIGGER_UNITS);
     } else if (strcmp(trigger, "rerun") == 0) {
         add_line(page, label, "the interruption of the attempt before it", TRIGGER_UNITS);
+    } else if (strcmp(trigger, "schedule") == 0) {
+        add_line(page, label, "its schedule", TRIGGER_UNITS);
     } else {
         add_line(page, label, trigger, TRIGGER_UNITS);
     }
 }
 
-static void add_retry(struct page *page)
+static void add_approve(struct page *page)
 {
     if (page->notice->job > 0) {
         g_autofree char *command =
-            g_strdup_printf("phantom_ci retry %" G_GINT64_FORMAT, page->notice->job);
+            g_strdup_printf("phantom_ci approve %" G_GINT64_FORMAT, page->notice->job);
         begin_line(page, "To run it all the same");
         append_code(page, command, COMMAND_UNITS);
     }
+}
+
+static void add_ref(struct page *page)
+{
+    const char *key = page->notice->branch ? page->notice->branch : "";
+    const char *tag = refkey_tag(key);
+    g_autofree char *titled = refkey_describe(key);
+    add_long_name(page, tag ? "Tag" : "Branch", titled, tag ? tag : refkey_branch(key),
+                  BRANCH_UNITS);
 }
 
 char *wording_details(const struct notice *notice, const struct wording_style *style)
@@ -264,8 +278,8 @@ char *wording_details(const struct notice *notice, const struct wording_style *s
         add_line(&page, "Note", notice->reason, REASON_UNITS);
         return g_string_free(page.text, FALSE);
     }
-    add_long_name(&page, "Repository", notice->repo, NAME_UNITS);
-    add_long_name(&page, "Branch", notice->branch, BRANCH_UNITS);
+    add_long_name(&page, "Repository", notice->repo, notice->repo, NAME_UNITS);
+    add_ref(&page);
     if (notice->kind == NOTICE_BRANCH_MISSING) {
         add_line(&page, "Reason", notice->reason, REASON_UNITS);
         if (page.text->len == 0) {
@@ -279,7 +293,7 @@ char *wording_details(const struct notice *notice, const struct wording_style *s
     add_line(&page, "Author", notice->author, AUTHOR_UNITS);
     add_trigger(&page);
     if (notice->kind == NOTICE_BLOCKED) {
-        add_retry(&page);
+        add_approve(&page);
     }
     if (page.text->len == 0) {
         add_sentence(&page, "Nothing more is known about it.");

@@ -1,32 +1,36 @@
-/* The remotes behind the sections of Repo.toml: sections with one URL and one key share a remote.
+/*
+ * The remotes behind the sections of Repo.toml: sections with one URL and one key share a remote,
+ * and a look at it. Pure.
  */
 #ifndef PHANTOM_CI_POLL_REMOTE_H
 #define PHANTOM_CI_POLL_REMOTE_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/config.h"
-#include "git/look.h"
 
 struct remote {
     char *url;
-    char *ssh_key_path;    /* or NULL */
-    GPtrArray *sections;   /* of const struct repo_config *, not owned */
-    char **patterns;       /* branches that any section asks for; empty = every branch */
-    int64_t interval_ms;   /* the shortest of its sections */
-    int64_t due_ms;        /* monotonic; INT64_MAX while a look is under way */
-    unsigned failures;     /* in a row */
-    bool seen_well;        /* at least one good look since the start */
-    bool again;            /* asked for while a look was under way */
-    struct git_look *look; /* or NULL */
-    int64_t look_begun_ms; /* monotonic */
-    int64_t look_begun_utc_ms;
-    int fds_at; /* where its two descriptors stand in the poll set, or -1 */
+    char *ssh_key_path;  /* or NULL */
+    GPtrArray *sections; /* of const struct repo_config *, not owned, in the order of the file */
+    char **wanted;       /* the refs that any section asks for, as git/refset.h has them */
+    char *wanted_lines;  /* the same, joined by newlines */
+    int64_t interval_ms; /* the shortest of those of its sections that have one; INT64_MAX = none */
+    bool is_automatic;   /* a section has poll_interval = "auto"; its bounds are: */
+    int64_t least_ms, most_ms;
+    bool by_git; /* a section has road = "git" */
 };
 
-/* The remotes of a configuration, key -> struct remote *. Those of `old` (may be NULL) that stay
- * are moved over with their schedule and their look. */
-GHashTable *remotes_from_config(const struct config *config, GHashTable *old, int64_t now_ms);
+/* The remotes of a configuration, key -> struct remote * (owned). The key is the same for the same
+ * remote in every configuration. */
+GHashTable *remotes_from_config(const struct config *config);
+
+/* True when the same sections ask for the same of the same remote in both configurations. */
+bool remote_is_asked_the_same(const struct remote *one, const struct remote *other);
+
+/* The time between looks, when nothing has changed for `quiet_ms`. */
+int64_t remote_interval_ms(const struct remote *remote, int64_t quiet_ms);
 
 #endif

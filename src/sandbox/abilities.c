@@ -19,6 +19,8 @@
 #include "base/file.h"
 #include "base/spawn.h"
 
+enum { TROUBLE_MAX_BYTES = 4096, TRY_MS = 10000 };
+
 enum { PROC_MAX_BYTES = 4 * 1024 * 1024, WAIT_STEP_MS = 20 };
 
 /* ---------------------------------------------------------- user namespaces */
@@ -47,6 +49,35 @@ static int wait_bounded(pid_t child, int timeout_ms)
     }
 }
 #endif
+
+char *abilities_find_bubblewrap(void)
+{
+    /* The system's one first: a step must not be able to put another in its place. */
+    static const char *const places[] = {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        if (access(places[i], X_OK) == 0) {
+            return g_strdup(places[i]);
+        }
+    }
+    g_autofree char *found = g_find_program_in_path("bwrap");
+    return found && g_path_is_absolute(found) ? g_steal_pointer(&found) : NULL;
+}
+
+bool abilities_can_mount_proc(const char *bubblewrap)
+{
+    const char *const argv[] = {bubblewrap, "--unshare-user", "--unshare-pid", "--ro-bind", "/",
+                                "/",        "--proc",         "/proc",         "true",      NULL};
+    struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
+                                        .err_limit_bytes = TROUBLE_MAX_BYTES,
+                                        .timeout_ms = TRY_MS,
+                                        .cancel_fd = -1};
+    struct spawn_result result = {0};
+    options.spawn.argv = argv;
+    bool refused = spawn_run(&options, &result, NULL) && result.wait_status != 0 &&
+                   strstr(result.err, "Can't mount proc");
+    spawn_result_clear(&result);
+    return !refused;
+}
 
 int abilities_try_user_namespace(int timeout_ms)
 {

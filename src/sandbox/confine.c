@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "base/error.h"
+#include "sandbox/error.h"
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
 

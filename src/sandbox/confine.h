@@ -30,8 +30,6 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#define SANDBOX_ERROR (g_quark_from_static_string("phantom-ci-sandbox"))
-
 /* Confines this process for the rest of its life. To be called while there is one thread, with
  * libraries initialised and before the first foreign byte. `readable_paths` (NULL-terminated) are
  * files and directories; those that do not exist are left out. False when it could not be done:

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "sandbox/confine.h"
+#include "sandbox/error.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

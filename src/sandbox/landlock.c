@@ -13,43 +13,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "sandbox/confine.h"
-
-/* Headers may be older than the kernel: struct and bits as linux/landlock.h has them today. */
-struct ruleset {
-    uint64_t files;   /* handled_access_fs */
-    uint64_t network; /* handled_access_net, version 4 */
-    uint64_t scopes;  /* scoped, version 6 */
-};
-
-enum {
-    ACCESS_EXECUTE_TO_MAKE_SYM = (1 << 13) - 1, /* version 1: thirteen rights */
-    ACCESS_REFER = 1 << 13,                     /* 2 */
-    ACCESS_TRUNCATE = 1 << 14,                  /* 3 */
-    ACCESS_IOCTL_DEV = 1 << 15,                 /* 5 */
-    NETWORK_BIND_TCP = 1 << 0,                  /* 4 */
-    SCOPE_ABSTRACT_UNIX = 1 << 0,               /* 6 */
-    SCOPE_SIGNAL = 1 << 1,                      /* 6 */
-};
-
-static struct ruleset everything_known(int version)
-{
-    struct ruleset rules = {.files = ACCESS_EXECUTE_TO_MAKE_SYM};
-    rules.files |= version >= 2 ? ACCESS_REFER : 0;
-    rules.files |= version >= 3 ? ACCESS_TRUNCATE : 0;
-    rules.files |= version >= 5 ? ACCESS_IOCTL_DEV : 0;
-    rules.network = version >= 4 ? NETWORK_BIND_TCP : 0;
-    rules.scopes = version >= 6 ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0;
-    return rules;
-}
-
-/* As long as the kernel of that version knows the struct: it grew with versions 4 and 6. */
-static size_t ruleset_size(int version)
-{
-    return version >= 6   ? sizeof(struct ruleset)
-           : version >= 4 ? offsetof(struct ruleset, scopes)
-                          : offsetof(struct ruleset, network);
-}
+#include "sandbox/error.h"
+#include "sandbox/landlock_abi.h"
 
 static bool allow_path(int ruleset_fd, const char *path, GError **error)
 {
@@ -90,9 +55,9 @@ bool landlock_read_only(const char *const *system_paths, const char *const *read
     if (*version == 0) {
         return true;
     }
-    const struct ruleset rules = everything_known(*version);
+    const struct landlock_ruleset rules = landlock_everything_known(*version);
     auto_fd ruleset_fd =
-        (int)syscall(SYS_landlock_create_ruleset, &rules, ruleset_size(*version), 0);
+        (int)syscall(SYS_landlock_create_ruleset, &rules, landlock_ruleset_size(*version), 0);
     if (ruleset_fd < 0) {
         return error_set_errno(error, SANDBOX_ERROR, errno, "Landlock makes no set of rules");
     }

@@ -4,7 +4,7 @@
 #define JOB_COLUMNS                                                                                \
     "id, repo, branch, sha, previous_sha, subject, author, trigger, state, reason, attempt, "      \
     "retry_of, "                                                                                   \
-    "priority, created, started, finished, stop, stop_reason"
+    "priority, created, started, finished, stop, stop_reason, signer, signing_key, block, pin"
 
 void job_free(struct job *job)
 {
@@ -17,6 +17,9 @@ void job_free(struct job *job)
         g_free(job->author);
         g_free(job->reason);
         g_free(job->stop_reason);
+        g_free(job->signer);
+        g_free(job->signing_key);
+        g_free(job->pin);
         g_free(job);
     }
 }
@@ -50,6 +53,10 @@ static void *read_job(sqlite3_stmt *row)
     job->stop = JOB_STOP_NONE;
     job_stop_from_name(stop ? stop : "", &job->stop);
     job->stop_reason = store_text(row, 17);
+    job->signer = store_text(row, 18);
+    job->signing_key = store_text(row, 19);
+    job->block = job_block_from_name((const char *)sqlite3_column_text(row, 20));
+    job->pin = store_text(row, 21);
     return job;
 }
 
@@ -111,6 +118,18 @@ struct job *store_job_latest(struct store *store, const char *repo, const char *
     return job;
 }
 
+struct job *store_job_latest_of_tags(struct store *store, const char *repo, GError **error)
+{
+    struct job *job = NULL;
+    read_one(store, error,
+             store_prepare(store, error,
+                           "SELECT " JOB_COLUMNS " FROM job INDEXED BY job_tag WHERE repo = ? AND "
+                           "branch GLOB 'refs/tags/*' ORDER BY id DESC LIMIT 1",
+                           "s", repo),
+             &job);
+    return job;
+}
+
 /* One question for each index that can answer it; the conditions beyond it are the same in all. */
 #define JOB_CONDITIONS                                                                             \
     "(?1 IS NULL OR instr(repo, ?1) OR instr(branch, ?1) OR substr(sha, 1, length(?1)) = ?1 OR "   \
@@ -157,10 +176,20 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error)
         read_job, free_job);
 }
 
+/* Whether the commit of a blocked job has run after all, because a person approved it. */
+static bool ran_later(struct store *store, const struct job *job, bool *answer, GError **error)
+{
+    int64_t run = 0;
+    g_autofree char *sha = NULL;
+    bool good = store_job_last_run(store, job->repo, job->branch, G_MAXINT64, &run, &sha, error);
+    *answer = good && run > job->id && g_strcmp0(sha, job->sha) == 0;
+    return good;
+}
+
 /*
  * What a push job of the branch follows. A commit that was never run because a newer one replaced
- * it, or because a rule refused it, was not handled: the job after it still follows the commit
- * before it.
+ * it, or because a rule refused it and nobody approved it, was not handled: the job after it still
+ * follows the commit before it.
  */
 static bool find_predecessor(struct store *store, const struct job_request *request,
                              char **previous, GError **error)
@@ -174,12 +203,22 @@ static bool find_predecessor(struct store *store, const struct job_request *requ
                   &latest)) {
         return false;
     }
-    bool unhandled = latest && (latest->state == JOB_QUEUED || latest->state == JOB_BLOCKED ||
-                                (latest->state == JOB_SUPERSEDED && latest->started_ms == 0));
+    bool good = true;
+    bool has_run = false;
+    if (latest && latest->state == JOB_BLOCKED) {
+        good = ran_later(store, latest, &has_run, error);
+    }
+    bool unhandled =
+        latest && (latest->state == JOB_QUEUED || (latest->state == JOB_BLOCKED && !has_run) ||
+                   (latest->state == JOB_SUPERSEDED && latest->started_ms == 0));
     *previous = g_strdup(unhandled ? latest->previous_sha : request->previous_sha);
     job_free(latest);
-    return true;
+    return good;
 }
+
+#define SUPERSEDE                                                                                  \
+    "UPDATE job INDEXED BY job_queued SET state = 'superseded', reason = ?, finished = ? WHERE "   \
+    "state = 'queued' AND repo = ? AND branch = ? AND id < ? AND "
 
 static bool supersede_queued(struct store *store, const struct job_request *request, int64_t id,
                              int64_t now_ms, unsigned *superseded, GError **error)
@@ -187,13 +226,11 @@ static bool supersede_queued(struct store *store, const struct job_request *requ
     g_autofree char *reason = g_strdup_printf("superseded by %s (job %" G_GINT64_FORMAT ")",
                                               text_short_id(request->sha), id);
     int changes = 0;
-    bool good =
-        store_write(store, error, &changes,
-                    "UPDATE job INDEXED BY job_queued SET state = 'superseded', reason = ?, "
-                    "finished = ? WHERE "
-                    "state = 'queued' AND repo = ? AND branch = ? AND id < ? AND "
-                    "trigger NOT IN ('run', 'retry')",
-                    "sissi", reason, now_ms, request->repo, request->branch, id);
+    bool good = store_write(store, error, &changes,
+                            request->trigger == JOB_TRIGGER_SCHEDULE
+                                ? SUPERSEDE "trigger = 'schedule'"
+                                : SUPERSEDE "trigger NOT IN ('run', 'retry', 'schedule')",
+                            "sissi", reason, now_ms, request->repo, request->branch, id);
     *superseded = (unsigned)changes;
     return good;
 }
@@ -213,13 +250,16 @@ static bool insert_job(struct store *store, const struct job_request *request, c
     return good;
 }
 
-static bool enqueue_push(struct store *store, const struct job_request *request, int64_t now_ms,
-                         int64_t *id, unsigned *superseded, GError **error)
+static bool enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
+                    int64_t *id, unsigned *superseded, GError **error)
 {
-    g_autofree char *previous = NULL;
-    return find_predecessor(store, request, &previous, error) &&
-           insert_job(store, request, previous, now_ms, id, error) &&
-           supersede_queued(store, request, *id, now_ms, superseded, error);
+    g_autofree char *followed = NULL;
+    bool is_push = request->trigger == JOB_TRIGGER_PUSH;
+    bool supersedes = is_push || request->trigger == JOB_TRIGGER_SCHEDULE;
+    return (!is_push || find_predecessor(store, request, &followed, error)) &&
+           insert_job(store, request, is_push ? followed : request->previous_sha, now_ms, id,
+                      error) &&
+           (!supersedes || supersede_queued(store, request, *id, now_ms, superseded, error));
 }
 
 bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
@@ -230,13 +270,71 @@ bool store_job_enqueue(struct store *store, const struct job_request *request, i
     if (!store_begin_if_needed(store, &own, error)) {
         return false;
     }
-    bool good = request->trigger == JOB_TRIGGER_PUSH
-                    ? enqueue_push(store, request, now_ms, id, &count, error)
-                    : insert_job(store, request, request->previous_sha, now_ms, id, error);
+    bool good = enqueue(store, request, now_ms, id, &count, error);
     if (superseded) {
         *superseded = count;
     }
     return store_end(store, own, good, error);
+}
+
+/* A job that had no time left to begin has a timeout without steps. */
+#define REALLY_RAN                                                                                 \
+    "(state IN ('success', 'failed') OR (state = 'timeout' AND EXISTS (SELECT 1 FROM step WHERE "  \
+    "step.job = job.id)))"
+
+static void *read_sha(sqlite3_stmt *row)
+{
+    return store_text(row, 0);
+}
+
+GPtrArray *store_job_commits_run(struct store *store, const char *repo, int64_t before_id,
+                                 unsigned limit, GError **error)
+{
+    return store_collect(
+        store, error,
+        store_prepare(store, error,
+                      "SELECT sha FROM job WHERE repo = ? AND id < ? AND " REALLY_RAN
+                      " ORDER BY id DESC LIMIT ?",
+                      "sii", repo, before_id, (int64_t)limit),
+        read_sha, g_free);
+}
+
+static void *read_run(sqlite3_stmt *row)
+{
+    struct job *job = g_new0(struct job, 1);
+    job->id = sqlite3_column_int64(row, 0);
+    job->sha = store_text(row, 1);
+    return job;
+}
+
+bool store_job_last_run(struct store *store, const char *repo, const char *branch,
+                        int64_t before_id, int64_t *job, char **sha, GError **error)
+{
+    void *found = NULL;
+    *job = 0;
+    *sha = NULL;
+    bool good = store_first(
+        store, error,
+        store_prepare(
+            store, error,
+            "SELECT id, sha FROM job WHERE repo = ? AND branch = ? AND id < ? AND " REALLY_RAN
+            " ORDER BY id DESC LIMIT 1",
+            "ssi", repo, branch, before_id),
+        read_run, &found);
+    good = good && (found ||
+                    store_first(store, error,
+                                store_prepare(store, error,
+                                              "SELECT 0, previous_sha FROM job WHERE repo = ? AND "
+                                              "branch = ? AND trigger = 'push' ORDER BY id LIMIT 1",
+                                              "ss", repo, branch),
+                                read_run, &found));
+    struct job *run = found;
+    if (run) {
+        *job = run->id;
+        *sha = g_steal_pointer(&run->sha);
+        job_free(run);
+    }
+    return good;
 }
 
 /* After an update that changed nothing: that is an answer for a job that exists. */

@@ -55,9 +55,36 @@ static const char *const migrations[] = {
     " status INTEGER NOT NULL DEFAULT 0, answer TEXT);"
     "CREATE INDEX outbox_new ON outbox(id) WHERE state = 'new';"
     "CREATE INDEX outbox_waiting ON outbox(target, id) WHERE state IN ('waiting', 'sending');",
-    /* 3: no question of the daemon's reads every message, whose state stands behind its body. */
-    ("CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
-     "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');"),
+    /* 3: tags and schedules. Columns called branch hold keys of refs (base/refkey.h) from now on:
+     * what looks like a full name becomes one. */
+    "UPDATE branch SET name = 'refs/heads/' || name WHERE name GLOB 'refs/*';"
+    "UPDATE job SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "UPDATE decision SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "UPDATE outbox SET branch = 'refs/heads/' || branch WHERE branch GLOB 'refs/*';"
+    "CREATE TABLE tag(repo TEXT NOT NULL, name TEXT NOT NULL, tip TEXT NOT NULL, seen INTEGER NOT "
+    "NULL, gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(repo, name)) WITHOUT ROWID;"
+    "CREATE INDEX job_tag ON job(repo, id DESC) WHERE branch GLOB 'refs/tags/*';"
+    "ALTER TABLE repo ADD COLUMN tag_selection TEXT;"
+    /* schedule: the lines that were reckoned with; scheduled: up to when that has been done. */
+    "ALTER TABLE repo ADD COLUMN schedule TEXT;"
+    "ALTER TABLE repo ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;"
+    /* No question of the daemon's reads every message, whose state stands behind its body. */
+    "CREATE INDEX outbox_sending ON outbox(id) WHERE state = 'sending';"
+    "CREATE INDEX outbox_over ON outbox(id, state) WHERE state IN ('delivered', 'given up');",
+    /* 4: trust. signer, signing_key: who signed the commit; block: which rule refused the job; pin:
+     * the digest of what an approval of its workflow would be for. An approval stays when its jobs
+     * go. */
+    "ALTER TABLE job ADD COLUMN signer TEXT;"
+    "ALTER TABLE job ADD COLUMN signing_key TEXT;"
+    "ALTER TABLE job ADD COLUMN block TEXT;"
+    "ALTER TABLE job ADD COLUMN pin TEXT;"
+    "UPDATE job SET block = 'rewind' WHERE state = 'blocked';"
+    "CREATE TABLE approval(id INTEGER PRIMARY KEY AUTOINCREMENT, repo TEXT NOT NULL,"
+    " branch TEXT NOT NULL, sha TEXT NOT NULL, block TEXT NOT NULL, pin TEXT,"
+    /* Unique: one job for a blocked one, however often it is approved. */
+    " blocked_job INTEGER NOT NULL UNIQUE, job INTEGER NOT NULL, approver TEXT NOT NULL,"
+    " at INTEGER NOT NULL, reason TEXT);"
+    "CREATE INDEX approval_branch ON approval(repo, branch, block, id DESC);",
 };
 
 size_t store_schema_version(void)

@@ -13,7 +13,7 @@ static const char *const job_states[] = {
 
 static const char *const job_triggers[] = {
     [JOB_TRIGGER_PUSH] = "push", [JOB_TRIGGER_RUN] = "run",     [JOB_TRIGGER_RETRY] = "retry",
-    [JOB_TRIGGER_ADD] = "add",   [JOB_TRIGGER_RERUN] = "rerun",
+    [JOB_TRIGGER_ADD] = "add",   [JOB_TRIGGER_RERUN] = "rerun", [JOB_TRIGGER_SCHEDULE] = "schedule",
 };
 
 static const char *const job_stops[] = {
@@ -70,6 +70,25 @@ bool job_trigger_from_name(const char *name, enum job_trigger *trigger)
         *trigger = (enum job_trigger)found;
     }
     return found >= 0;
+}
+
+static const char *const job_blocks[] = {[JOB_BLOCK_REWIND] = "rewind",
+                                         [JOB_BLOCK_SIGNATURE] = "signature",
+                                         [JOB_BLOCK_WORKFLOW] = "workflow"};
+
+const char *job_block_name(enum job_block block)
+{
+    return job_blocks[block];
+}
+
+enum job_block job_block_from_name(const char *name)
+{
+    for (enum job_block block = JOB_BLOCK_REWIND; name && block <= JOB_BLOCK_WORKFLOW; block++) {
+        if (strcmp(job_blocks[block], name) == 0) {
+            return block;
+        }
+    }
+    return JOB_BLOCK_NONE;
 }
 
 const char *job_stop_name(enum job_stop stop)

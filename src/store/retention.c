@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/refkey.h"
 #include "store/store_internal.h"
 
 /* A note with this offset, which no other has, says that the log was dropped. */
@@ -213,14 +214,17 @@ bool store_retention_dropped_log(struct store *store, int64_t job, char **text, 
 
 /* --------------------------------------------------- branches, decisions */
 
+#define IF_FORGETTABLE                                                                             \
+    " WHERE repo = ?1 AND name = ?2 AND gone > 0 AND gone = ?3 AND NOT EXISTS (SELECT 1 FROM job " \
+    "WHERE job.repo = ?1 AND job.branch = ?2)"
+
 bool store_retention_forget_branch(struct store *store, const char *repo, const char *name,
                                    int64_t gone_ms, bool *forgotten, GError **error)
 {
     int changes = 0;
     bool good = store_write(store, error, &changes,
-                            "DELETE FROM branch WHERE repo = ?1 AND name = ?2 AND gone > 0 AND "
-                            "gone = ?3 AND NOT EXISTS (SELECT 1 FROM job WHERE job.repo = ?1 AND "
-                            "job.branch = ?2)",
+                            refkey_tag(name) ? "DELETE FROM tag" IF_FORGETTABLE
+                                             : "DELETE FROM branch" IF_FORGETTABLE,
                             "ssi", repo, name, gone_ms);
     *forgotten = good && changes > 0;
     return good;

@@ -81,8 +81,8 @@ bool store_retention_drop_logs(struct store *store, const int64_t *jobs, unsigne
 /* The text, when the job's log was dropped; *text is NULL when it was not. */
 bool store_retention_dropped_log(struct store *store, int64_t job, char **text, GError **error);
 
-/* Forgets a branch that has been gone since gone_ms, unless it has come back since or a job of it
- * is left. Should it ever come back, it is new. */
+/* Forgets a branch or a tag that has been gone since gone_ms, unless it has come back since or a
+ * job of it is left. Should it ever come back, it is new. */
 bool store_retention_forget_branch(struct store *store, const char *repo, const char *name,
                                    int64_t gone_ms, bool *forgotten, GError **error);
 

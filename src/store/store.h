@@ -65,7 +65,7 @@ enum job_state {
     JOB_INTERRUPTED, /* its process died */
     JOB_SUPERSEDED,  /* a newer commit replaced it */
     JOB_SKIPPED,     /* the commit has no workflow for the branch */
-    JOB_BLOCKED,     /* a rule refused it; a person may retry it */
+    JOB_BLOCKED,     /* a rule refused it; a person may approve it */
 };
 const char *job_state_name(enum job_state state);
 bool job_state_from_name(const char *name, enum job_state *state);
@@ -76,13 +76,20 @@ enum job_trigger {
     JOB_TRIGGER_RUN,
     JOB_TRIGGER_RETRY,
     JOB_TRIGGER_ADD,
-    JOB_TRIGGER_RERUN
+    JOB_TRIGGER_RERUN,
+    JOB_TRIGGER_SCHEDULE
 };
-const char *job_trigger_name(enum job_trigger trigger); /* "push" "run" "retry" "add" "rerun" */
+/* "push" "run" "retry" "add" "rerun" "schedule" */
+const char *job_trigger_name(enum job_trigger trigger);
 bool job_trigger_from_name(const char *name, enum job_trigger *trigger);
+
+/* Which rule refused a blocked job. "rewind" "signature" "workflow" */
+enum job_block { JOB_BLOCK_NONE, JOB_BLOCK_REWIND, JOB_BLOCK_SIGNATURE, JOB_BLOCK_WORKFLOW };
+const char *job_block_name(enum job_block block); /* NULL for none */
 
 enum job_stop { JOB_STOP_NONE, JOB_STOP_CANCEL, JOB_STOP_SUPERSEDE, JOB_STOP_KILL };
 
+/* `branch` is a key of a branch or a tag (base/refkey.h), here and in everything below. */
 struct job {
     int64_t id;
     char *repo, *branch, *sha;
@@ -97,6 +104,9 @@ struct job {
     int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
     enum job_stop stop;                          /* asked of a running job */
     char *stop_reason;
+    char *signer, *signing_key; /* whose verified signature the commit bears, or NULL */
+    enum job_block block;       /* of a blocked job */
+    char *pin;                  /* digest of what would be approved with its workflow, or NULL */
 };
 void job_free(struct job *job);
 
@@ -112,7 +122,8 @@ struct job_request {
  * the queued jobs of that repo and branch become JOB_SUPERSEDED with a reason that names the new
  * commit and job, and when the newest earlier push job of the branch is superseded so or blocked,
  * its previous_sha is carried over in place of request->previous_sha. What a person asked for by
- * hand (run, retry) is not superseded. `superseded` may be NULL. */
+ * hand (run, retry) or a schedule is not superseded. A job of JOB_TRIGGER_SCHEDULE supersedes the
+ * queued ones of that trigger, repo and branch. `superseded` may be NULL. */
 bool store_job_enqueue(struct store *store, const struct job_request *request, int64_t now_ms,
                        int64_t *id, unsigned *superseded, GError **error);
 
@@ -156,6 +167,54 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error);
  */
 struct job *store_job_latest(struct store *store, const char *repo, const char *branch,
                              GError **error);
+
+/* The newest job of a tag of the repo, or NULL without error. */
+struct job *store_job_latest_of_tags(struct store *store, const char *repo, GError **error);
+
+/* The commit that the last job of the branch before job `before_id` has really run: to success, to
+ * failure, or into its timeout; what ended otherwise did not come to a verdict about its commit.
+ * Without one *job is 0 and *sha is what the oldest push followed, which may be NULL. Free with
+ * g_free(). */
+bool store_job_last_run(struct store *store, const char *repo, const char *branch,
+                        int64_t before_id, int64_t *job, char **sha, GError **error);
+
+/* The commits that the repo's jobs before `before_id` have run as store_job_last_run() says, newest
+ * first, at most `limit`; of g_free() strings. */
+GPtrArray *store_job_commits_run(struct store *store, const char *repo, int64_t before_id,
+                                 unsigned limit, GError **error);
+
+/* ------------------------------------------------------------------ trust */
+
+bool store_job_set_signer(struct store *store, int64_t id, const char *signer, const char *key,
+                          GError **error);
+
+/* Why the job is about to end as blocked; `pin` may be NULL. */
+bool store_job_set_block(struct store *store, int64_t id, enum job_block block, const char *pin,
+                         GError **error);
+
+/* What a person has allowed: this commit on this branch, as far as the rule `block` goes. */
+struct approval {
+    char *repo, *branch, *sha;
+    enum job_block block;
+    char *pin;                /* or NULL */
+    int64_t blocked_job, job; /* the one that was refused, and the one that ran in its place */
+    char *approver;
+    int64_t at_ms;
+    char *reason; /* of the refusal */
+};
+void approval_free(struct approval *approval);
+
+/* Queues a job in place of a blocked one and records the approval, in one transaction. A job that
+ * was approved before gives the job queued then, with *is_new false. ERROR_INVALID for a job that
+ * is not blocked. */
+bool store_approve(struct store *store, int64_t blocked_job, const char *approver, int priority,
+                   int64_t now_ms, int64_t *job, bool *is_new, GError **error);
+
+/* The newest approval of the branch for that rule, and if not NULL for that commit and that pin;
+ * NULL without error when there is none. */
+struct approval *store_approval_find(struct store *store, const char *repo, const char *branch,
+                                     enum job_block block, const char *sha, const char *pin,
+                                     GError **error);
 
 /* ----------------------------------------------------------------- steps */
 
@@ -207,15 +266,19 @@ GPtrArray *store_notes(struct store *store, int64_t job, GError **error);
 /* -------------------------------------------------------- repos, branches */
 
 struct branch {
-    char *repo, *name;
-    char *tip;       /* the last one seen; NULL for a target that was never seen */
-    int64_t seen_ms; /* when the tip was first seen */
-    int64_t gone_ms; /* since when the branch is missing on the remote; 0 = it is there */
+    char *repo, *name; /* the key of a branch or a tag */
+    char *tip;         /* the last one seen; NULL for a target that was never seen */
+    int64_t seen_ms;   /* when the tip was first seen */
+    int64_t gone_ms;   /* since when the branch is missing on the remote; 0 = it is there */
 };
 void branch_free(struct branch *branch);
 
-/* Branches of a repo, or of all repos when NULL, by repo and name. */
+/* Branches of a repo, or of all repos when NULL, by repo and name; without tags. */
 GPtrArray *store_branches(struct store *store, const char *repo, GError **error);
+/* The same for tags, of which there may be a hundred thousand. */
+GPtrArray *store_tags(struct store *store, const char *repo, GError **error);
+bool store_count_tags(struct store *store, const char *repo, int64_t *count, GError **error);
+/* By their keys, branches and tags are kept apart. */
 bool store_branch_put(struct store *store, const struct branch *branch, GError **error);
 /* Forgets a branch that the section no longer asks for; its jobs and decisions stay. */
 bool store_branch_remove(struct store *store, const char *repo, const char *name, GError **error);
@@ -227,11 +290,32 @@ bool store_repo_get_selection(struct store *store, const char *repo, char **sele
 bool store_repo_put_selection(struct store *store, const char *repo, const char *selection,
                               GError **error);
 
+/* The same for the selection of tags (see repo_config_tag_selection()). NULL forgets it with all
+ * tags. */
+bool store_repo_get_tag_selection(struct store *store, const char *repo, char **selection,
+                                  GError **error);
+bool store_repo_put_tag_selection(struct store *store, const char *repo, const char *selection,
+                                  GError **error);
+
+/* Schedules: which lines were reckoned with, and up to when they have been carried out. */
+struct repo_schedule {
+    char *repo, *lines;
+    int64_t done_ms;
+};
+void repo_schedule_free(struct repo_schedule *schedule);
+GPtrArray *store_schedules(struct store *store, GError **error);
+/* *schedule is NULL when the repo has none. */
+bool store_schedule_get(struct store *store, const char *repo, struct repo_schedule **schedule,
+                        GError **error);
+/* `lines` NULL: the repo has none any more. */
+bool store_schedule_put(struct store *store, const char *repo, const char *lines, int64_t done_ms,
+                        GError **error);
+
 bool store_repo_set_paused(struct store *store, const char *repo, bool paused, GError **error);
 bool store_repo_is_paused(struct store *store, const char *repo, bool *paused, GError **error);
 
-/* Removes a repo's branches, selection, decisions and requests; its jobs stay as history. Queued
- * jobs of it are canceled. */
+/* Removes a repo's branches, tags, selections, schedule, decisions, requests and approvals; its
+ * jobs stay as history. Queued jobs of it are canceled. */
 bool store_repo_forget(struct store *store, const char *repo, int64_t now_ms, GError **error);
 
 /* ------------------------------------------------------ decisions, requests */

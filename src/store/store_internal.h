@@ -73,6 +73,7 @@ bool store_migrate_with(struct store *store, const char *const *steps, size_t co
 /* The number of steps of this version. */
 size_t store_schema_version(void);
 
+enum job_block job_block_from_name(const char *name); /* JOB_BLOCK_NONE for NULL and others */
 const char *job_stop_name(enum job_stop stop);
 bool job_stop_from_name(const char *name, enum job_stop *stop);
 

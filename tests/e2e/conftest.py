@@ -1,5 +1,7 @@
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -76,16 +78,63 @@ def http(place):
 
 
 @pytest.fixture
-def ssh(place, phantom):
+def git_daemon(place):
+    from env.servers import GitDaemon, git_daemon_is_there
+    if not git_daemon_is_there():
+        pytest.skip("git daemon is not installed")
+    server = GitDaemon(place, place / "remotes")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def trust_ssh(place, phantom):
+    """Makes ssh of the daemon take its known hosts from the server's file: it asks the user database for the home
+    directory, not HOME, so that the configuration is named to it by a wrapper."""
+    def use(server):
+        wrapper = place / "sshbin"
+        wrapper.mkdir()
+        (wrapper / "ssh").write_text(
+            f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
+        (wrapper / "ssh").chmod(0o755)
+        phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+    return use
+
+
+@pytest.fixture
+def ssh(place, phantom, trust_ssh):
     from env.servers import GitSsh
     server = GitSsh(place, phantom.home)
-    # ssh asks the user database for the home directory, not HOME: the configuration is named to it by a wrapper.
-    wrapper = place / "sshbin"
-    wrapper.mkdir()
-    (wrapper / "ssh").write_text(
-        f'#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={server.known_hosts} "$@"\n')
-    (wrapper / "ssh").chmod(0o755)
-    phantom.env["PATH"] = f"{wrapper}:{phantom.env['PATH']}"
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gitolite(place, phantom, trust_ssh):
+    from env.gitolite import Gitolite, why_not
+    if why_not():
+        pytest.skip(why_not())
+    server = Gitolite(place, phantom.home)
+    trust_ssh(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def network():
+    from env.network import Network, why_not
+    if why_not():
+        pytest.skip(why_not())
+    network = Network()
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def ref_server():
+    from env.refserver import RefServer
+    server = RefServer()
     yield server
     server.stop()
 
@@ -117,13 +166,18 @@ def receiver(make_receiver):
 
 
 @pytest.fixture
-def start_net(place):
-    """Starts phantom_ci-net; at the end each must come to a clean end."""
-    from env.net import Net
+def look_server(place, repo):
+    from env.lookserver import LookServer
+    server = LookServer(place, place / "remotes")
+    yield server
+    server.stop()
+
+
+def net_starter(place, kind):
     started = []
 
     def make(*args, **options):
-        started.append(Net(place, *args, **options))
+        started.append(kind(place, *args, **options))
         return started[-1]
     yield make
     for net in started:
@@ -132,5 +186,70 @@ def start_net(place):
 
 
 @pytest.fixture
+def start_net(place):
+    """Starts phantom_ci-net; at the end each must come to a clean end."""
+    from env.net import Net
+    yield from net_starter(place, Net)
+
+
+@pytest.fixture
+def start_looks(place):
+    """The same for phantom_ci-net --looks."""
+    from env.looks import Looks
+    yield from net_starter(place, Looks)
+
+
+@pytest.fixture
+def looks(start_looks):
+    return start_looks()
+
+
+@pytest.fixture
 def net(start_net):
     return start_net()
+
+
+@pytest.fixture
+def make_sshd(place):
+    """Starts an sshd for phantom_ci-ssh."""
+    from env.sshlooks import Sshd
+    (place / "home").mkdir(exist_ok=True)
+    started = []
+
+    def make(*args, **options):
+        started.append(Sshd(place, *args, **options))
+        return started[-1]
+    yield make
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def sshd(make_sshd):
+    return make_sshd()
+
+
+@pytest.fixture
+def start_ssh_looks(place):
+    """Starts phantom_ci-ssh; at the end each must come to a clean end and leave nothing behind."""
+    from env.sshlooks import SshLooks
+    started = []
+    runtime = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-"))
+
+    def make(*args, **options):
+        started.append(SshLooks(place, runtime, *args, **options))
+        return started[-1]
+    yield make
+    try:
+        for looks in started:
+            if looks.process.poll() is None:
+                assert looks.stop() == 0, looks.errors
+        left = list(runtime.rglob("*"))
+    finally:
+        shutil.rmtree(runtime)
+    assert not left
+
+
+@pytest.fixture
+def ssh_looks(start_ssh_looks):
+    return start_ssh_looks()

@@ -116,13 +116,13 @@ def test_a_rewind_has_the_verdict_that_is_configured(phantom, repo, policy):
         assert "rewound" in phantom.cli("job", job["id"]).out
         return
     assert job["state"] == "blocked" and job["steps"] == []
-    assert f"phantom_ci retry {job['id']}" in job["reason"]
+    assert f"phantom_ci approve {job['id']}" in job["reason"]
     assert job["previous_sha"] == shas[3]
     # What grows from the refused commit is refused as well: it does not hold what was there before either.
     repo.git("checkout", "-q", "--detach", shas[1])
     later = repo.commit_and_push({"n": "later\n"})
     assert phantom.wait_job(sha=later)["state"] == "blocked"
-    phantom.cli("retry", job["id"], check=0)
+    phantom.cli("approve", job["id"], "--yes", check=0)
     assert phantom.wait_job(trigger="retry")["state"] == "success"
 
 
@@ -183,9 +183,11 @@ def test_a_branch_that_the_configuration_newly_asks_for_is_a_baseline(phantom, r
 
 @pytest.mark.demand("A7")
 @pytest.mark.slow
-def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom, repo, fake_git):
+@pytest.mark.parametrize("road", ["git", "http"])
+def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom, repo, fake_git, request, road):
     repo.workflow("true")
-    phantom.watch(repo, poll_interval="50ms")
+    http = request.getfixturevalue("http") if road == "http" else None
+    phantom.watch(http.url("app") if http else repo, poll_interval="50ms", road="auto" if http else "git")
     phantom.start(env=fake_git.env)
     phantom.wait_baseline()
 
@@ -194,7 +196,8 @@ def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom,
                 if not p.name.endswith("-shm")]
 
     before = database()
-    phantom.wait_until(lambda: fake_git.calls("ls-remote") > 1000, 180, "a thousand looks")
+    phantom.wait_until(lambda: (len(http.requests()) if http else fake_git.calls("ls-remote")) > 1000, 180,
+                       "a thousand looks")
     assert database() == before
     assert phantom.jobs() == []
 
@@ -203,7 +206,7 @@ def test_a_thousand_looks_without_a_push_start_no_job_and_write_nothing(phantom,
 def test_fifty_sections_with_one_url_share_one_look(phantom, repo, fake_git):
     repo.workflow("true")
     for i in range(50):
-        phantom.watch(repo, name=f"app{i}", poll_interval="1h")
+        phantom.watch(repo, name=f"app{i}", poll_interval="1h", road="git")
     phantom.start(env=fake_git.env)
     for i in (0, 49):
         phantom.wait_baseline(f"app{i}")
@@ -216,7 +219,7 @@ def test_a_git_that_never_ends_is_ended_with_its_whole_tree_and_delays_nobody(ph
     repo.workflow("true")
     fake_git.hang("*stuck*")
     phantom.configure('look_timeout = "2s"\n')
-    phantom.watch(stuck, name="stuck")
+    phantom.watch(stuck, name="stuck", road="git")
     phantom.watch(repo)
     daemon = phantom.start(env=fake_git.env)
     phantom.wait_baseline()
@@ -233,7 +236,7 @@ def test_after_failed_looks_the_commit_is_run_without_a_new_push(phantom, repo, 
     repo.workflow("true")
     flag = phantom.directory / "fail"
     fake_git.fail('*" ls-remote "*', f"[ -e {flag} ]", "fatal: no route")
-    phantom.watch(repo)
+    phantom.watch(repo, road="git")
     daemon = phantom.start(env=fake_git.env)
     phantom.wait_baseline()
     flag.touch()
@@ -298,8 +301,8 @@ def test_looks_use_full_ref_names_behind_a_double_dash(phantom, repo):
     repo.commit()
     repo.git("push", "-q", "origin", "HEAD:refs/heads/x/refs/heads/main")
     tip = phantom.repo()["branches"][0]["tip"]
-    phantom.cli("poll", check=0)
     before = phantom.repo()["last_ok"]
+    phantom.cli("poll", check=0)
     phantom.wait_until(lambda: phantom.repo()["last_ok"] > before, what="another look")
     assert phantom.jobs() == [] and phantom.repo()["branches"][0]["tip"] == tip
 

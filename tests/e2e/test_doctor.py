@@ -543,7 +543,7 @@ def test_a_wake_file_that_is_no_fifo_fails(installation):
 
 def test_what_is_paused_and_what_failed_is_told(phantom, repo, fake_git):
     repo.workflow("true")
-    phantom.watch(repo)
+    phantom.watch(repo, road="git")
     broken = phantom.directory / "broken"
     fake_git.fail("*' ls-remote '*", f"test -e {broken}", "fatal: the moon is in the way")
     phantom.start(env=fake_git.env)

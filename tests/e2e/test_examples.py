@@ -250,7 +250,7 @@ def test_the_image_names_programs_and_libraries_that_phantom_ci_links():
     # A build with sanitizers takes toml++ as a library; one for use has it inside.
     base = re.compile(r"lib(c|m|gcc_s|pthread|dl|rt|asan|ubsan|stdc\+\+|tomlplusplus)\.so|ld-linux")
     text = (EXAMPLES / "docker" / "Dockerfile").read_text()
-    for program in ("phantom_ci", "phantom_ci-job", "phantom_ci-net"):
+    for program in ("phantom_ci", "phantom_ci-job", "phantom_ci-net", "phantom_ci-ssh"):
         said = subprocess.run(["readelf", "-d", BUILD / "src" / program], check=True, stdout=subprocess.PIPE).stdout.decode()
         for library in re.findall(r"\(NEEDED\).*\[(.*)\]", said):
             assert base.match(library) or f" {packages[library]} " in text.replace("\n", " "), library

@@ -196,6 +196,7 @@ def test_a_step_sees_the_allow_list_and_nothing_else(phantom, repo, fake_git):
     seen = dict(line.split("=", 1) for line in phantom.log(job["id"]).decode().splitlines())
     assert set(seen) == {
         "PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "CI", "PHANTOM_CI", "PHANTOM_CI_REPO", "PHANTOM_CI_BRANCH",
+        "PHANTOM_CI_TAG", "PHANTOM_CI_TRIGGER",
         "PHANTOM_CI_SHA", "PHANTOM_CI_PREVIOUS_SHA", "PHANTOM_CI_JOB", "PHANTOM_CI_STEP", "PHANTOM_CI_WORKSPACE",
         "PHANTOM_CI_JOB_TOKEN", "MINE"}
     assert seen["MINE"] == "yes" and seen["CI"] == "mine" and seen["PHANTOM_CI"] == "true"
@@ -328,7 +329,7 @@ def test_when_the_checkout_fails_no_step_runs(phantom, repo):
 @pytest.mark.demand("F5")
 def test_the_second_job_fetches_nothing_when_nothing_is_new(phantom, repo, fake_git):
     repo.workflow("true")
-    phantom.watch(repo)
+    phantom.watch(repo, road="git")
     phantom.cli("run", "app", check=0)
     phantom.cli("retry", "1", check=0)
     phantom.start(env=fake_git.env)

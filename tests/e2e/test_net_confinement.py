@@ -69,16 +69,17 @@ def snapshot(place):
     return sorted((entry.name, entry.lstat().st_mode, entry.lstat().st_size) for entry in place.iterdir())
 
 
+@pytest.mark.parametrize("role", [(), ("--looks",)], ids=["messages", "looks"])
 @pytest.mark.parametrize("act", [*SECCOMP, *LANDLOCK])
-def test_each_act_of_an_intruder_is_refused_and_would_work_without_the_confinement(place, victim, act):
+def test_each_act_of_an_intruder_is_refused_and_would_work_without_the_confinement(place, victim, act, role):
     if act in LANDLOCK and not landlock_version():
         pytest.skip("this kernel has no Landlock")
     path = victim(act)
     before = snapshot(place)
-    refused = attempt(place, act, path)
+    refused = attempt(place, act, path, *role)
     assert errno.errorcode.get(refused.returncode) == errno.errorcode[{**SECCOMP, **LANDLOCK}[act]], refused.check
     assert snapshot(place) == before, "nothing has changed"
-    works = attempt(place, act, path, "--unconfined")
+    works = attempt(place, act, path, "--unconfined", *role)
     assert works.returncode == 0, works.check
 
 
@@ -108,6 +109,24 @@ def test_only_the_named_authorities_can_be_read_beside_the_systems_files(place, 
     assert attempt(place, "read", named / "ca.pem", env={variable: str(value)}).returncode == 0
     assert attempt(place, "read", place / "other.pem", env={variable: str(value)}).returncode == errno.EACCES
     assert attempt(place, "write", named / "ca.pem", env={variable: str(value)}).returncode == errno.EPERM
+
+
+@pytest.mark.parametrize("named_by", ["GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "--readable"])
+def test_looks_can_read_only_the_authorities_that_git_would(place, named_by):
+    if not landlock_version():
+        pytest.skip("this kernel has no Landlock")
+    for name in ("named", "other", "of_messages"):
+        (place / name).mkdir()
+        (place / name / "ca.pem").write_text("x")
+    value = place / "named" if named_by == "GIT_SSL_CAPATH" else place / "named" / "ca.pem"
+    env = {"SSL_CERT_FILE": str(place / "of_messages" / "ca.pem")}
+    args = ["--looks", "--readable", str(value), "--readable", str(place / "absent")]
+    if named_by != "--readable":
+        env[named_by] = str(value)
+        args = ["--looks"]
+    for name, expected in (("named", 0), ("other", errno.EACCES), ("of_messages", errno.EACCES)):
+        assert attempt(place, "read", place / name / "ca.pem", *args, env=env).returncode == expected, name
+    assert attempt(place, "write", place / "named" / "ca.pem", *args, env=env).returncode == errno.EPERM
 
 
 def strace(log, *inject):

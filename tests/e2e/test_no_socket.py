@@ -92,7 +92,7 @@ def libraries_of(phantom, program):
     return subprocess.run(["ldd", path], check=True, stdout=subprocess.PIPE).stdout.decode()
 
 
-@pytest.mark.parametrize("program", ["phantom_ci", "phantom_ci-job"])
+@pytest.mark.parametrize("program", ["phantom_ci", "phantom_ci-job", "phantom_ci-ssh"])
 def test_no_network_library_is_linked(phantom, program):
     out = libraries_of(phantom, program)
     assert "libglib" in out

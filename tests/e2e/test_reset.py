@@ -1,5 +1,6 @@
 """phantom_ci reset: what goes, what stays, and who is asked."""
 import contextlib
+import fcntl
 import os
 import pty
 import re
@@ -72,6 +73,20 @@ def test_a_foreign_daemon_is_left_alone(used):
     result = used.cli("reset", "--yes", check=75)
     assert "at work" in result.err
     assert contents(used.cache / "mirrors")
+
+
+def test_the_lock_of_a_daemon_that_was_just_killed_is_waited_for(used):
+    """A child that it had forked, and that has not come to its exec, holds the lock a moment longer."""
+    ghost = os.open(used.state / "lock", os.O_RDWR)
+    fcntl.flock(ghost, fcntl.LOCK_EX)
+    reset = subprocess.Popen(used.command("reset", "--yes"), env=used.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in reset.stdout:  # the plan is printed before the lock is looked at
+        if line.startswith(b"Running jobs"):
+            break
+    os.close(ghost)
+    _, err = reset.communicate(timeout=LIMIT)
+    assert reset.returncode == 0, err
 
 
 def test_it_asks_on_a_terminal_and_refuses_without_one(used):

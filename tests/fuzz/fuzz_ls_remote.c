@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "git/look.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -17,15 +16,15 @@ static void require(bool holds)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *id, *branch;
+    struct git_look_line found;
     /* in a block of its own, so that a read beyond the end is seen */
     g_autofree char *line = g_memdup2(data, size);
-    bool ok = git_look_parse_line(line ? line : "", size, &id, &branch);
-    require(ok == (id != NULL) && ok == (branch != NULL));
-    if (ok)
-        require(text_is_object_id(id) && url_remote_branch_is_valid(branch, NULL));
-    g_free(id);
-    g_free(branch);
+    if (git_look_parse_line(line ? line : "", size, &found)) {
+        g_autoptr(GHashTable) refs = refset_new();
+        require(found.id >= line && found.name + found.name_length <= line + size);
+        require(refset_add(refs, NULL, found.name, found.name_length, found.id, found.id_length));
+        require(g_hash_table_size(refs) <= 1);
+    }
     g_autofree char *said = g_strndup((const char *)data, size);
     struct git_remote remote = {.url = "ssh://git@example.org/app"};
     g_autofree char *words = git_explain_failure(said, &remote);

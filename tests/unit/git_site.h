@@ -57,12 +57,12 @@ G_GNUC_UNUSED static bool prepare_with(struct site *site, const char *sha, struc
                                        GError **error)
 {
     struct git_remote remote = {.url = site->fixture.url};
-    if (!mirror_fetch(site->mirror, sha, "main", "app/main", &site->rebuilt, error))
+    if (!mirror_fetch(site->mirror, sha, "refs/heads/main", "app/main", &site->rebuilt, error))
         return false;
     struct checkout_request request = {.mirror = site->mirror,
                                        .remote = &remote,
                                        .sha = sha,
-                                       .branch = "feature/x",
+                                       .ref = "refs/heads/feature/x",
                                        .keep = site->keep,
                                        .submodules = site->submodules,
                                        .limits = with};

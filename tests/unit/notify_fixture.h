@@ -170,7 +170,7 @@ G_GNUC_UNUSED static void check_custom(const struct message *message)
 {
     json_t *body = json_loadb(message->body, message->length, JSON_REJECT_DUPLICATES, NULL);
     g_assert_cmpuint(message->length, <=, MESSAGE_CUSTOM_MAX_BYTES);
-    g_assert_cmpuint(json_object_size(body), ==, 19);
+    g_assert_cmpuint(json_object_size(body), ==, 20);
     g_assert_cmpint(json_integer_value(json_object_get(body, "version")), ==, 1);
     g_assert_cmpuint(strlen(text_at(body, "title")), >=, 1);
     g_assert_cmpuint(strlen(text_at(body, "message")), >=, 1);

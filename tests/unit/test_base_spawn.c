@@ -64,14 +64,16 @@ static void start__child__has_only_its_own_descriptors(void)
     struct spawn_run_options options = run_options(argv);
     auto_fd leaked = dup(0); /* not close-on-exec */
     auto_fd passed = dup(0);
+    const int pass_fds[] = {passed, 1, passed};
     g_assert_cmpint(leaked, >=, 0);
     struct spawn_result result;
-    options.spawn.pass_fd = passed;
+    options.spawn.pass_fds = pass_fds;
+    options.spawn.pass_count = G_N_ELEMENTS(pass_fds);
     g_assert_true(spawn_run(&options, &result, NULL));
-    /* 0 to 3, and the directory that ls reads. */
-    g_assert_cmpstr(result.out, ==, "0 1 2 3 4 ");
+    /* 0 to 5, and the directory that ls reads. */
+    g_assert_cmpstr(result.out, ==, "0 1 2 3 4 5 6 ");
     spawn_result_clear(&result);
-    options.spawn.pass_fd = -1;
+    options.spawn.pass_count = 0;
     g_assert_true(spawn_run(&options, &result, NULL));
     g_assert_cmpstr(result.out, ==, "0 1 2 3 ");
     spawn_result_clear(&result);

@@ -105,6 +105,38 @@ static void join_words__any_argv__reads_back_as_the_same_words(void)
     g_assert_true(g_str_has_prefix(text, "make 'a b'"));
 }
 
+/* Keys of 15 pairs, each "Ez" or "FY", that are all the same to g_str_hash(). */
+static void hash__keys_made_to_collide__fall_apart(void)
+{
+    enum { PAIRS = 15 };
+    g_autoptr(GHashTable) values = g_hash_table_new(NULL, NULL);
+    guint colliding = 0;
+    for (unsigned i = 0; i < 1u << PAIRS; i++) {
+        char key[2 * PAIRS + 1] = "";
+        for (unsigned bit = 0; bit < PAIRS; bit++) {
+            memcpy(key + 2 * bit, i >> bit & 1 ? "Ez" : "FY", 2);
+        }
+        g_autofree char *copy = g_strdup(key);
+        g_assert_cmpuint(text_hash(copy), ==, text_hash(key));
+        g_assert_true(i == 0 || g_str_hash(key) == colliding);
+        colliding = g_str_hash(key);
+        g_hash_table_add(values, GUINT_TO_POINTER(text_hash(key)));
+    }
+    /* By chance, one run in eight has a pair of twins among 2^32 values. */
+    g_assert_cmpuint(g_hash_table_size(values), >, (1u << PAIRS) - 20);
+}
+
+static void hash__short_keys__all_differ(void)
+{
+    g_autoptr(GHashTable) values = g_hash_table_new(NULL, NULL);
+    for (unsigned length = 0; length < 64; length++) {
+        g_autofree char *key = g_strnfill(length, 'a');
+        g_hash_table_add(values, GUINT_TO_POINTER(text_hash(key)));
+    }
+    /* By chance, one run in two millions has a pair of twins. */
+    g_assert_cmpuint(g_hash_table_size(values), >=, 63);
+}
+
 static void object_id__only_whole_lower_case_hex__is_one(void)
 {
     g_assert_true(text_is_object_id("0123456789abcdef0123456789abcdef01234567"));
@@ -304,6 +336,8 @@ int main(int argc, char **argv)
     ADD(nearest__small_mistakes__are_recognised);
     ADD(glob__patterns__match_as_git_branch_list_does);
     ADD(join_words__any_argv__reads_back_as_the_same_words);
+    ADD(hash__keys_made_to_collide__fall_apart);
+    ADD(hash__short_keys__all_differ);
     ADD(object_id__only_whole_lower_case_hex__is_one);
     ADD(duration__good_texts__are_read_and_written_back);
     ADD(duration__bad_texts__are_refused);

@@ -88,13 +88,13 @@ static void test_mistakes(void)
         {"min_free = true\n",
          "config.toml:1:12: \"min_free\" must be a size such as \"64M\", found true or false\n"},
         {"defaults = 1\n", "config.toml:1:12: \"defaults\" must be a table, found an integer\n"},
-        {"[defaults]\npath = '/x'\ntarget_branch = []\npriorty = 1\nsandbox = 'strict'\n",
+        {"[defaults]\npath = '/x'\ntarget_branch = []\npriorty = 1\nexecutor = 'slurm'\n",
          "config.toml:2:1: \"path\" belongs into a section of Repo.toml, it can't be a default\n"
          "config.toml:3:17: \"target_branch\": it is an empty list; write \"\" to run every "
          "branch\n"
          "config.toml:4:1: unknown key \"priorty\", did you mean \"priority\"?\n"
-         "config.toml:5:1: \"sandbox = strict\" is not available in this version of phantom_ci; "
-         "write \"off\" or "
+         "config.toml:5:1: \"executor = slurm\" is not available in this version of phantom_ci; "
+         "write \"local\" or "
          "remove the line\n"},
     };
     assert_verdicts("config.toml", verdicts, G_N_ELEMENTS(verdicts));

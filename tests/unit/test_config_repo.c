@@ -37,6 +37,10 @@ static void test_two_keys(void)
     g_assert_cmpint(repo->on_interrupt, ==, ON_INTERRUPT_FAIL);
     g_assert_cmpint(repo->notify, ==, NOTIFY_ALL);
     g_assert_false(repo->submodules);
+    assert_list(repo->target_tags, "");
+    assert_list(repo->schedule, "");
+    assert_list(repo->paths, "");
+    g_assert_false(repo->skip_ci);
     g_assert_cmpuint(repo->line, ==, 2);
     config_free(config);
     config = load_good("[app]\npath = \"/srv/app\"\n", NULL);
@@ -49,6 +53,10 @@ static const char every_key[] =
     "path = \"~/app\"\n"
     "target_branch = [\"main\", \"release/*\"]\n"
     "branch_exclusions = \"dev, wip/*,\"\n"
+    "target_tags = [\"v*\", \"latest\"]\n"
+    "schedule = [\"0 3 * * *\", \"@weekly\"]\n"
+    "paths = [\"src/**\", \"!docs/**\"]\n"
+    "skip_ci = true\n"
     "ssh_key_path = \"~/.ssh/ci\"\n"
     "poll_interval = \"90s\"\n"
     "timeout = \"1h30m\"\n"
@@ -61,7 +69,10 @@ static const char every_key[] =
     "on_interrupt = \"rerun\"\n"
     "submodules = true\n"
     "keep = [\"target/\", \".cache/x\"]\n"
-    "sandbox = \"off\"\n"
+    "sandbox = \"strict\"\n"
+    "writable = \"~/www\"\n"
+    "readable = [\"/opt/a\", \"/opt/b\"]\n"
+    "hidden = [\"/srv\"]\n"
     "executor = \"local\"\n"
     "workflow_approval = \"never\"\n"
     "notify = \"changes\"\n"
@@ -77,6 +88,10 @@ static void test_every_key(void)
     g_assert_cmpstr(repo->url, ==, "/home/me/app");
     assert_list(repo->target_branches, "main|release/*");
     assert_list(repo->branch_exclusions, "dev|wip/*");
+    assert_list(repo->target_tags, "v*|latest");
+    assert_list(repo->schedule, "0 3 * * *|@weekly");
+    assert_list(repo->paths, "src/**|!docs/**");
+    g_assert_true(repo->skip_ci);
     g_assert_cmpstr(repo->ssh_key_path, ==, "/home/me/.ssh/ci");
     g_assert_cmpint(repo->poll_interval_ms, ==, 90000);
     g_assert_cmpint(repo->timeout_ms, ==, 5400000);
@@ -91,6 +106,11 @@ static void test_every_key(void)
     g_assert_true(repo->submodules);
     assert_list(repo->keep, "target/|.cache/x");
     assert_list(repo->env, "RUST_LOG=info|N=3|B=true|CI=yes|E=");
+    g_assert_cmpint(repo->sandbox, ==, SANDBOX_CHOICE_STRICT);
+    g_assert_cmpint(repo->network, ==, NETWORK_ALLOWED);
+    assert_list(repo->writable, "/home/me/www");
+    assert_list(repo->readable, "/opt/a|/opt/b");
+    assert_list(repo->hidden, "/srv");
     config_free(config);
 }
 
@@ -268,13 +288,9 @@ static void test_unavailable(void)
         {"memory_max = '2G'", "1", "\"memory_max\"" LATER},
         {"pids_max = 512", "1", "\"pids_max\"" LATER},
         {"pids_max = 0", "12", "\"pids_max\" must be from 1 to 2147483647, found 0\n"},
-        {"writable = ['/srv/www']", "1", "\"writable\"" LATER},
-        {"allowed_signers = '/x'", "1", "\"allowed_signers\"" LATER},
-        {"  network = false", "3", "\"network\"" LATER},
-        {"sandbox = 'workspace'", "1",
-         "\"sandbox = workspace\" is not available in this version of phantom_ci; write \"off\" or "
-         "remove the "
-         "line\n"},
+        {"writable = 'www'", "12",
+         "\"writable\": write an absolute path, or one that begins with ~/\n"},
+        {"network = 'no'", "11", "\"network\" must be true or false, found a string\n"},
         {"sandbox = 'offf'", "11",
          "\"sandbox\" must be one of \"off\", \"workspace\", \"strict\", found \"offf\", did you "
          "mean \"off\"?\n"},
@@ -287,24 +303,57 @@ static void test_unavailable(void)
         {"notify = 'al'", "10",
          "\"notify\" must be one of \"all\", \"failures\", \"changes\", \"none\", found \"al\", "
          "did you mean \"all\"?\n"},
-        {"workflow_approval = 'on_change'", "1",
-         "\"workflow_approval = on_change\" is not available in this version of phantom_ci; write "
-         "\"never\" or "
-         "remove the line\n"},
         {"cpu_max = 2", "1", "\"cpu_max\"" LATER},
         {"disk_max = '1G'", "1", "\"disk_max\"" LATER},
         {"idle_timeout = '5m'", "1", "\"idle_timeout\"" LATER},
         {"secret_command = 'x'", "1", "\"secret_command\"" LATER},
-        {"allowed_gpg_keys = []", "1", "\"allowed_gpg_keys\"" LATER},
-        {"verify = 'all'", "1", "\"verify\"" LATER},
-        {"strict_signatures = true", "1", "\"strict_signatures\"" LATER},
-        {"approve_paths = []", "1", "\"approve_paths\"" LATER},
         {"steps = []", "1", "\"steps\"" LATER},
         {"workflow_file = 'x'", "1", "\"workflow_file\"" LATER},
-        {"target_tags = 'v*'", "1", "\"target_tags\"" LATER},
-        {"schedule = '@daily'", "1", "\"schedule\"" LATER},
-        {"paths = ['src/']", "1", "\"paths\"" LATER},
-        {"skip_ci = false", "1", "\"skip_ci\"" LATER},
+    };
+    assert_lines(lines, G_N_ELEMENTS(lines));
+}
+
+#define FINGERPRINT "0123456789abcdef0123456789ABCDEF01234567"
+
+/* What looks like a check of signatures is one. */
+static void test_signatures(void)
+{
+    static const struct line lines[] = {
+        {"allowed_signers = '/x'", "", ""},
+        {"allowed_signers = 'x'", "19",
+         "\"allowed_signers\": write an absolute path, or one that begins with ~/\n"},
+        {"allowed_signers = ''", "19",
+         "\"allowed_signers\": write an absolute path, or one that begins with ~/\n"},
+        {"allowed_gpg_keys = ['" FINGERPRINT "']", "1",
+         "\"allowed_gpg_keys\" needs \"gpg_keyring\": the file with these public keys, as gpg "
+         "--export writes it\n"},
+        {"gpg_keyring = '/k'", "1",
+         "\"gpg_keyring\" needs \"allowed_gpg_keys\": the fingerprints of those keys in it that "
+         "may sign\n"},
+        {"gpg_keyring = '/k'\nallowed_gpg_keys = '" FINGERPRINT "'", "", ""},
+        {"gpg_keyring = '/k'\nallowed_gpg_keys = []", "1",
+         "\"gpg_keyring\" needs \"allowed_gpg_keys\": the fingerprints of those keys in it that "
+         "may sign\n"},
+        {"allowed_gpg_keys = ['01234567']", "21",
+         "\"allowed_gpg_keys\": write the whole fingerprint, 40 hexadecimal digits without blanks, "
+         "as gpg --list-keys shows it\n"},
+        {"allowed_gpg_keys = ['" FINGERPRINT "0']", "21",
+         "\"allowed_gpg_keys\": write the whole fingerprint, 40 hexadecimal digits without blanks, "
+         "as gpg --list-keys shows it\n"},
+        {"verify = 'range'", "1",
+         "\"verify\" does nothing without \"allowed_signers\" or \"allowed_gpg_keys\"\n"},
+        {"strict_signatures = true", "1",
+         "\"strict_signatures\" does nothing without \"allowed_signers\" or "
+         "\"allowed_gpg_keys\"\n"},
+        {"verify = 'all'", "10", "\"verify\" must be one of \"tip\", \"range\", found \"all\"\n"},
+        {"workflow_approval = 'on_change'", "", ""},
+        {"workflow_approval = 'on_changes'", "21",
+         "\"workflow_approval\" must be one of \"never\", \"on_change\", found \"on_changes\", did "
+         "you mean \"on_change\"?\n"},
+        {"approve_paths = 'Makefile'", "1",
+         "\"approve_paths\" does nothing without \"workflow_approval\" = \"on_change\"\n"},
+        {"workflow_approval = 'on_change'\napprove_paths = ['Makefile', 'scripts/**']", "", ""},
+        {"verify = 'range'\nstrict_signatures = true\nallowed_signers = '~/x'", "", ""},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
 }
@@ -384,6 +433,65 @@ static bool refuse_evil(const char *text, GError **error)
     return true;
 }
 
+/* Tags are selected apart from branches: to ask for some is no reason to look at branches anew. */
+static void test_tags(void)
+{
+    static const char *const lines[] = {"", "target_tags = 'v*'", "target_tags = ['v*', 'x']",
+                                        "target_tags = ''", "target_tags = []"};
+    g_autofree char *branches = NULL;
+    g_autofree char *tags = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autofree char *text = g_strdup_printf("[a]\npath = '/a'\n%s\n", lines[i]);
+        struct config *config = load_good(text, NULL);
+        const struct repo_config *repo = only_repo(config);
+        g_autofree char *selection = repo_config_selection(repo);
+        g_autofree char *tag_selection = repo_config_tag_selection(repo);
+        bool asks = i == 1 || i == 2;
+        g_assert_true(!branches || strcmp(branches, selection) == 0);
+        g_assert_cmpint(tag_selection != NULL, ==, asks);
+        g_assert_true(!asks || g_strcmp0(tags, tag_selection) != 0);
+        g_assert_cmpint(repo_config_wants_tag(repo, "v1/x"), ==, asks);
+        g_assert_cmpint(repo_config_wants_tag(repo, "x"), ==, i == 2);
+        g_assert_false(repo_config_wants_tag(repo, "master"));
+        g_free(branches);
+        branches = g_steal_pointer(&selection);
+        g_free(tags);
+        tags = g_steal_pointer(&tag_selection);
+        config_free(config);
+    }
+}
+
+static void test_wrong_triggers(void)
+{
+    static const struct line lines[] = {
+        {"target_tags = 1", "15",
+         "\"target_tags\" must be a string or an array of strings, found an integer\n"},
+        {"target_tags = ['v*', '-x']", "22",
+         "\"target_tags\": a tag's name neither begins with '-' nor holds control characters\n"},
+        {"target_tags = ['']", "16",
+         "\"target_tags\": write a tag's short name, or a glob such as \"v*\"\n"},
+        {"target_tags = 'refs/tags/v1'", "15",
+         "\"target_tags\": write a tag's short name, or a glob such as \"v*\"\n"},
+        {"schedule = 3", "12",
+         "\"schedule\" must be a string or an array of strings, found an integer\n"},
+        {"schedule = ['0 3 * * *', 'an evil one']", "26",
+         "\"schedule\": \"an evil one\" is evil\n"},
+        {"schedule = 'evil'", "12", "\"schedule\": \"evil\" is evil\n"},
+        {"schedule = ''", "", ""},
+        {"paths = true", "9",
+         "\"paths\" must be a string or an array of strings, found true or false\n"},
+        {"paths = ['src/**', '!']", "20",
+         "\"paths\": it names no path; for every file write \"**\"\n"},
+        {"paths = 'a[b'", "9", "\"paths\": a '[' has no ']'\n"},
+        {"paths = \"a\\tb\"", "9", "\"paths\": it holds control characters\n"},
+        {"paths = []", "", ""},
+        {"skip_ci = 'yes'", "11", "\"skip_ci\" must be true or false, found a string\n"},
+    };
+    config_set_checks(&(struct config_checks){.schedule = refuse_evil});
+    assert_lines(lines, G_N_ELEMENTS(lines));
+    config_set_checks(&(struct config_checks){.url = NULL});
+}
+
 #define LIGHT "\"path\": a URL neither begins with '-' nor holds control characters or \"::\"\n"
 #define RELATIVE                                                                                   \
     "\"path\": it is a relative path; write a URL, an absolute path, or one that begins with ~/\n"
@@ -414,7 +522,7 @@ static void test_paths(void)
         {"~/evil", "\"path\": \"/home/me/evil\" is evil\n"},
     };
     g_setenv("HOME", "/home/me", TRUE);
-    config_set_checks(refuse_evil, refuse_evil);
+    config_set_checks(&(struct config_checks){refuse_evil, refuse_evil, refuse_evil});
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *text = g_strdup_printf("[a]\npath = \"%s\"\n", cases[i].path);
         g_autofree char *found = diagnose("Repo.toml", text);
@@ -429,7 +537,7 @@ static void test_paths(void)
     g_assert_cmpstr(branches, ==,
                     "Repo.toml:3:18: \"target_branch\": \"evil\" is evil\n"
                     "Repo.toml:4:21: \"branch_exclusions\": \"evil\" is evil\n");
-    config_set_checks(NULL, NULL);
+    config_set_checks(&(struct config_checks){.url = NULL});
     g_autofree char *unchecked = diagnose("Repo.toml", "[a]\npath = '/evil'\n");
     g_assert_cmpstr(unchecked, ==, "");
     g_unsetenv("HOME");
@@ -527,10 +635,14 @@ int main(int argc, char **argv)
     g_test_add_func("/config_repo/value__wrong_type__names_found_and_expected", test_wrong_types);
     g_test_add_func("/config_repo/value__out_of_range__names_found_and_accepted",
                     test_wrong_values);
+    g_test_add_func("/config_repo/signatures__half_configured__are_refused", test_signatures);
     g_test_add_func("/config_repo/key__of_later_version__is_refused_as_such", test_unavailable);
     g_test_add_func("/config_repo/key__one_edit_off__is_suggested_with_position",
                     test_did_you_mean);
     g_test_add_func("/config_repo/section__bad_header__has_line_and_column", test_sections);
+    g_test_add_func("/config_repo/tags__asked_for__have_a_selection_of_their_own", test_tags);
+    g_test_add_func("/config_repo/value__wrong_trigger__names_found_and_expected",
+                    test_wrong_triggers);
     g_test_add_func("/config_repo/path__S3_S4_hostile__is_refused", test_paths);
     g_test_add_func("/config_repo/text__O11_several_mistakes__are_told_in_one_pass",
                     test_all_in_one_pass);

@@ -240,7 +240,7 @@ static void fetch(const struct prune_fixture *fixture, const char *sha, const ch
     struct mirror *mirror = mirror_open(fixture->files.cache, &remote, NULL, &error);
     g_assert_no_error(error);
     bool rebuilt = false;
-    g_assert_true(mirror_fetch(mirror, sha, "main", keep_ref, &rebuilt, &error));
+    g_assert_true(mirror_fetch(mirror, sha, "refs/heads/main", keep_ref, &rebuilt, &error));
     g_assert_no_error(error);
     mirror_close(mirror);
 }

@@ -100,7 +100,7 @@ static void test_environment_is_made_from_scratch(void)
 /* DEMAND O1, S9 */
 static void test_ssh_command(void)
 {
-    struct git_remote remote = {.url = "git@host:app", .ssh_key_path = "/k/it's $(touch x)"};
+    struct git_remote remote = {.url = "git@host:app", .ssh_key_path = "/k/50% it's $(touch x)=*"};
     g_auto(GStrv) environment = git_environment_remote(&remote, NULL);
     const char *command = g_environ_getenv(environment, "GIT_SSH_COMMAND");
     assert_contains(command, "-o BatchMode=yes");
@@ -108,7 +108,7 @@ static void test_ssh_command(void)
     assert_contains(command, "-o IdentitiesOnly=yes");
     g_auto(GStrv) words = NULL;
     g_assert_true(g_shell_parse_argv(command, NULL, &words, NULL));
-    g_assert_true(g_strv_contains((const char *const *)words, remote.ssh_key_path));
+    g_assert_true(g_strv_contains((const char *const *)words, "/k/50%% it's $(touch x)=*"));
     assert_has(environment, "GIT_ALLOW_PROTOCOL=ssh");
     remote.url = "-x";
     GError *error = NULL;
@@ -326,6 +326,42 @@ static void test_changed_host_key(void)
     fixture_clear(&fixture);
 }
 
+static void test_kinds_of_failures(void)
+{
+    static const struct {
+        const char *text;
+        enum git_failure failure;
+    } cases[] = {
+        {"ssh: connect to host h port 22: Connection refused\r\n", GIT_FAILURE_UNREACHABLE},
+        {"ssh: connect to host h port 22: Connection timed out\r\n", GIT_FAILURE_UNREACHABLE},
+        {"ssh: connect to host h port 22: No route to host\r\n", GIT_FAILURE_UNREACHABLE},
+        {"ssh: Could not resolve hostname h: Name or service not known\r\n",
+         GIT_FAILURE_UNREACHABLE},
+        {"kex_exchange_identification: Connection closed by remote host\r\n"
+         "Connection closed by 127.0.0.1 port 22\r\n",
+         GIT_FAILURE_UNREACHABLE},
+        {"kex_exchange_identification: read: Connection reset by peer\r\n"
+         "Connection reset by 127.0.0.1 port 22\r\n",
+         GIT_FAILURE_UNREACHABLE},
+        {"No ED25519 host key is known for h and you have requested strict checking.\r\n"
+         "Host key verification failed.\r\n",
+         GIT_FAILURE_UNTRUSTED},
+        {"Host key for h has changed and you have requested strict checking.\r\n"
+         "Host key verification failed.\r\n",
+         GIT_FAILURE_UNTRUSTED},
+        {"fatal: '/x' does not appear to be a git repository\n", GIT_FAILURE_ABSENT},
+        {"ERROR: Repository not found.\n", GIT_FAILURE_ABSENT},
+        {"me@h: Permission denied (publickey).\r\n", GIT_FAILURE_OTHER},
+        {"fatal: something new\n", GIT_FAILURE_OTHER},
+        {"", GIT_FAILURE_OTHER},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        if (git_failure_of(cases[i].text) != cases[i].failure) {
+            g_error("another kind of failure: %s", cases[i].text);
+        }
+    }
+}
+
 static void test_unknown_host_key(void)
 {
     struct git_remote remote = {.url = "ssh://git@127.0.0.1:18922/x"};
@@ -408,6 +444,7 @@ int main(int argc, char **argv)
     g_test_add_func("/git_command/run__outcomes__have_their_codes", test_run);
     g_test_add_func("/git_command/run__A1_time_and_cancel__kill_the_tree", test_limits);
     g_test_add_func("/git_explain/texts__of_git_and_ssh__have_hints", test_explanations);
+    g_test_add_func("/git_explain/failures__of_each_kind__are_told_apart", test_kinds_of_failures);
     g_test_add_func("/git_explain/text__S21_hostile__is_escaped_and_bounded",
                     test_explanation_is_safe);
     g_test_add_func("/git_explain/host_key__A13_changed__names_both_fingerprints",

@@ -6,32 +6,34 @@
 #include "base/clock.h"
 #include "git/look.h"
 
-static GHashTable *look(const char *url, const char *const *patterns, GError **error)
+static const char *const every_branch[] = {"refs/heads/*", NULL};
+
+static GHashTable *look(const char *url, const char *const *wanted, GError **error)
 {
     struct git_remote remote = {.url = url};
-    return git_look_now(&remote, patterns, 20000, error);
+    return git_look_now(&remote, wanted, 20000, error);
 }
 
-static void assert_branches(const char *url, const char *const *patterns, const char *expected)
+static void assert_refs(const char *url, const char *const *wanted, const char *expected)
 {
     GError *error = NULL;
-    GHashTable *branches = look(url, patterns, &error);
+    GHashTable *refs = look(url, wanted, &error);
     g_assert_no_error(error);
-    GList *names = g_list_sort(g_hash_table_get_keys(branches), (GCompareFunc)strcmp);
+    GList *names = g_list_sort(g_hash_table_get_keys(refs), (GCompareFunc)strcmp);
     GString *joined = g_string_new(NULL);
     for (GList *name = names; name; name = name->next)
-        g_string_append_printf(joined, "%s ", (const char *)name->data);
+        g_string_append_printf(joined, "%s ", (const char *)name->data + strlen("refs/"));
     g_assert_cmpstr(joined->str, ==, expected);
     g_string_free(joined, TRUE);
     g_list_free(names);
-    g_hash_table_unref(branches);
+    g_hash_table_unref(refs);
 }
 
 static void test_real_repository(void)
 {
     struct fixture fixture;
     fixture_init(&fixture);
-    assert_branches(fixture.url, NULL, "");
+    assert_refs(fixture.url, every_branch, "");
     g_autofree char *sha = commit(&fixture, "echo 1 >a");
     g_free(sh(fixture.source,
               "git branch release/1; git branch release/1.2/x; git branch 'x;touch${IFS}y';"
@@ -39,21 +41,46 @@ static void test_real_repository(void)
               "git branch x/refs/heads/main; git branch maintenance; git tag v1; git tag main-tag;"
               "git update-ref refs/heads/-x HEAD; git update-ref refs/other/main HEAD"));
     GError *error = NULL;
-    static const char *const main_only[] = {"main", NULL};
-    static const char *const several[] = {"main", "release/*", "none", NULL};
-    static const char *const bracket[] = {"rel[e]ase/?", NULL};
-    static const char *const all[] = {"", NULL};
-    GHashTable *branches = look(fixture.url, main_only, &error);
+    static const char *const main_only[] = {"refs/heads/main", NULL};
+    static const char *const several[] = {"refs/heads/main", "refs/heads/release/*",
+                                          "refs/heads/none", NULL};
+    static const char *const bracket[] = {"refs/heads/rel[e]ase/?", NULL};
+    GHashTable *refs = look(fixture.url, main_only, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(g_hash_table_size(branches), ==, 1);
-    g_assert_cmpstr(g_hash_table_lookup(branches, "main"), ==, sha);
-    g_hash_table_unref(branches);
-    assert_branches(fixture.url, several, "main release/1 release/1.2/x ");
-    assert_branches(fixture.url, bracket, "release/1 ");
-    assert_branches(fixture.url, all,
-                    "-x main maintenance release/1 release/1.2/x "
-                    "x/refs/heads/main x;touch${IFS}y ä ");
-    assert_branches(fixture.source, main_only, "main ");
+    g_assert_cmpuint(g_hash_table_size(refs), ==, 1);
+    g_assert_cmpstr(g_hash_table_lookup(refs, "refs/heads/main"), ==, sha);
+    g_hash_table_unref(refs);
+    assert_refs(fixture.url, several, "heads/main heads/release/1 heads/release/1.2/x ");
+    assert_refs(fixture.url, bracket, "heads/release/1 ");
+    assert_refs(fixture.url, every_branch,
+                "heads/-x heads/main heads/maintenance heads/release/1 heads/release/1.2/x "
+                "heads/x/refs/heads/main heads/x;touch${IFS}y heads/ä ");
+    assert_refs(fixture.source, main_only, "heads/main ");
+    fixture_clear(&fixture);
+}
+
+/* A tag's id is that of the commit, through as many annotated tags as there are. */
+static void test_tags(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    g_autofree char *sha = commit(&fixture, "echo 1 >a");
+    g_free(sh(fixture.source, "git tag light; git tag -a -m x v1; git tag -a -m y v1.outer v1;"
+                              "git branch v1; git tag other; git tag v1-x"));
+    GError *error = NULL;
+    static const char *const one[] = {"refs/tags/v1", NULL};
+    static const char *const several[] = {"refs/tags/v1*", "refs/tags/light", "refs/heads/main",
+                                          NULL};
+    GHashTable *refs = look(fixture.url, several, &error);
+    g_assert_no_error(error);
+    GHashTableIter iterator;
+    void *id = NULL;
+    g_hash_table_iter_init(&iterator, refs);
+    while (g_hash_table_iter_next(&iterator, NULL, &id))
+        g_assert_cmpstr(id, ==, sha);
+    g_hash_table_unref(refs);
+    assert_refs(fixture.url, one, "tags/v1 ");
+    assert_refs(fixture.url, several, "heads/main tags/light tags/v1 tags/v1-x tags/v1.outer ");
     fixture_clear(&fixture);
 }
 
@@ -63,11 +90,11 @@ static void test_failures(void)
     fixture_init(&fixture);
     g_autofree char *missing = g_strconcat("file://", fixture.root, "/missing", NULL);
     GError *error = NULL;
-    g_assert_null(look(missing, NULL, &error));
+    g_assert_null(look(missing, every_branch, &error));
     assert_error_code(error, ERROR_REMOTE);
     assert_contains(error->message, "missing");
     g_clear_error(&error);
-    g_assert_null(look("ext::sh -c touch% x", NULL, &error));
+    g_assert_null(look("ext::sh -c touch% x", every_branch, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
     fixture_clear(&fixture);
@@ -85,7 +112,7 @@ static void test_protocols(void)
               "git config --global url.'ext::touch %s '.insteadOf https://rewritten.invalid/",
               canary));
     GError *error = NULL;
-    g_assert_null(look("https://rewritten.invalid/x", NULL, &error));
+    g_assert_null(look("https://rewritten.invalid/x", every_branch, &error));
     assert_error_code(error, ERROR_REMOTE);
     assert_contains(error->message, "insteadOf");
     g_clear_error(&error);
@@ -100,13 +127,13 @@ static void assert_fake(const char *script, int code, const char *part, unsigned
     char *old = fake_program(&fixture, "git", script);
     struct git_remote remote = {.url = "https://h/x"};
     GError *error = NULL;
-    GHashTable *branches = git_look_now(&remote, NULL, 3000, &error);
+    GHashTable *refs = git_look_now(&remote, every_branch, 3000, &error);
     if (code < 0) {
         g_assert_no_error(error);
-        g_assert_cmpuint(g_hash_table_size(branches), ==, count);
-        g_hash_table_unref(branches);
+        g_assert_cmpuint(g_hash_table_size(refs), ==, count);
+        g_hash_table_unref(refs);
     } else {
-        g_assert_null(branches);
+        g_assert_null(refs);
         assert_error_code(error, code);
         assert_contains(error->message, part);
         g_clear_error(&error);
@@ -150,7 +177,7 @@ static void test_hanging(void)
     char *old = fake_program(&fixture, "git", script);
     struct git_remote remote = {.url = "https://h/x"};
     GError *error = NULL;
-    struct git_look *hanging = git_look_start(&remote, NULL, &error);
+    struct git_look *hanging = git_look_start(&remote, every_branch, &error);
     g_assert_no_error(error);
     for (int i = 0; i < 500 && !exists(fixture.root, "pids"); i++) {
         int fds[2];
@@ -178,8 +205,8 @@ static void test_hanging(void)
     }
     g_assert_true(gone);
     /* freed under way, and finished too early */
-    git_look_free(git_look_start(&remote, NULL, NULL));
-    struct git_look *early = git_look_start(&remote, NULL, NULL);
+    git_look_free(git_look_start(&remote, every_branch, NULL));
+    struct git_look *early = git_look_start(&remote, every_branch, NULL);
     g_assert_null(git_look_finish(early, &error));
     assert_error_code(error, ERROR_LIMIT);
     g_clear_error(&error);
@@ -196,37 +223,36 @@ static void test_lines(void)
 {
     static const struct {
         const char *line;
-        const char *branch;
+        const char *name;
     } cases[] = {
-        {ID "\trefs/heads/main", "main"},
-        {ID "\trefs/heads/feature/x", "feature/x"},
+        {ID "\trefs/heads/main", "refs/heads/main"},
+        {ID "\trefs/heads/feature/x", "refs/heads/feature/x"},
         {ID ID "\trefs/heads/main", NULL},
         {"1234567890123456789012345678901234567890123456789012345678901234\trefs/heads/main",
-         "main"},
-        {"0000000000000000000000000000000000000000\trefs/heads/main", NULL},
+         "refs/heads/main"},
         {ID " refs/heads/main", NULL},
-        {ID "\trefs/heads/", NULL},
-        {ID "\trefs/tags/v1", NULL},
+        {ID "\trefs/tags/v1", "refs/tags/v1"},
+        {ID "\trefs/tags/v1^{}", "refs/tags/v1"},
+        {ID "\trefs/", "refs/"},
         {ID "\tHEAD", NULL},
-        {ID "\trefs/heads/-x", "-x"},
-        {ID "\trefs/heads/a..b", NULL},
-        {ID "\trefs/heads/a\tb", NULL},
+        {ID "\t", NULL},
         {"ABCDEF7890123456789012345678901234567890\trefs/heads/main", NULL},
         {"\trefs/heads/main", NULL},
         {"", NULL},
     };
+    struct git_look_line line;
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        char *id = NULL, *branch = NULL;
-        bool ok = git_look_parse_line(cases[i].line, strlen(cases[i].line), &id, &branch);
-        g_assert_cmpint(ok, ==, cases[i].branch != NULL);
-        g_assert_cmpstr(branch, ==, cases[i].branch);
-        g_assert_cmpint(id != NULL, ==, ok);
-        g_free(id);
-        g_free(branch);
+        bool ok = git_look_parse_line(cases[i].line, strlen(cases[i].line), &line);
+        g_assert_cmpint(ok, ==, cases[i].name != NULL);
+        if (ok) {
+            g_autofree char *name = g_strndup(line.name, line.name_length);
+            g_assert_cmpstr(name, ==, cases[i].name);
+            g_assert_true(line.id == cases[i].line);
+            g_assert_cmpuint(line.id_length, ==, strcspn(cases[i].line, "\t"));
+        }
     }
-    char *id, *branch;
     static const char with_nul[] = ID "\trefs/heads/a\0b";
-    g_assert_false(git_look_parse_line(with_nul, sizeof with_nul - 1, &id, &branch));
+    g_assert_false(git_look_parse_line(with_nul, sizeof with_nul - 1, &line));
 }
 
 int main(int argc, char **argv)
@@ -234,6 +260,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/git_look/branches__real_repository__are_exactly_those_asked_for",
                     test_real_repository);
+    g_test_add_func("/git_look/tags__annotated_and_nested__are_peeled", test_tags);
     g_test_add_func("/git_look/remote__missing__is_an_error", test_failures);
     g_test_add_func("/git_look/protocol__S4_ext_in_users_configuration__does_not_run",
                     test_protocols);

@@ -18,7 +18,7 @@ static bool fetch(struct mirror *mirror, const char *sha)
 {
     bool rebuilt = false;
     GError *error = NULL;
-    mirror_fetch(mirror, sha, "main", "app/main", &rebuilt, &error);
+    mirror_fetch(mirror, sha, "refs/heads/main", "app/main", &rebuilt, &error);
     g_assert_no_error(error);
     return rebuilt;
 }
@@ -91,12 +91,12 @@ static void test_refused_sha(void)
     fetch(mirror, first);
     GError *error = NULL;
     bool rebuilt = false;
-    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890", "main",
-                                "app/main", &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890",
+                                "refs/heads/main", "app/main", &rebuilt, &error));
     assert_error_code(error, ERROR_NOT_FOUND);
     g_clear_error(&error);
-    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890", "gone",
-                                "app/main", &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890",
+                                "refs/heads/gone", "app/main", &rebuilt, &error));
     assert_error_code(error, ERROR_NOT_FOUND);
     g_clear_error(&error);
     g_assert_false(rebuilt);
@@ -117,10 +117,10 @@ static void test_bad_requests(void)
     g_clear_error(&error);
     struct mirror *mirror = open_mirror(&fixture);
     bool rebuilt;
-    g_assert_false(mirror_fetch(mirror, "main", "main", "k", &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, "main", "refs/heads/main", "k", &rebuilt, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
-    g_assert_false(mirror_fetch(mirror, sha, "a..b", "k", &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, sha, "refs/heads/a..b", "k", &rebuilt, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
     mirror_close(mirror);
@@ -129,8 +129,8 @@ static void test_bad_requests(void)
     fetch(mirror, sha);
     g_autofree char *moved = path_in(fixture.root, "moved");
     g_assert_cmpint(g_rename(fixture.source, moved), ==, 0);
-    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890", "main", "k",
-                                &rebuilt, &error));
+    g_assert_false(mirror_fetch(mirror, "1234567890123456789012345678901234567890",
+                                "refs/heads/main", "k", &rebuilt, &error));
     assert_error_code(error, ERROR_REMOTE);
     assert_contains(error->message, "does not appear to be a git repository");
     g_clear_error(&error);
@@ -313,7 +313,7 @@ static void test_ancestry(void)
     g_assert_true(mirror_find_on_branch(mirror, "main", prefix, &full, &error));
     g_assert_no_error(error);
     g_assert_cmpstr(full, ==, first);
-    g_assert_true(mirror_fetch(mirror, other, "other", "app/other", &rebuilt, &error));
+    g_assert_true(mirror_fetch(mirror, other, "refs/heads/other", "app/other", &rebuilt, &error));
     char *none = NULL;
     static const struct {
         const char *branch, *sha;
@@ -418,8 +418,8 @@ static void test_locks(void)
     g_assert_no_error(error);
     bool rebuilt;
     g_autofree char *second = commit(&fixture, "echo 2 >a");
-    g_assert_true(mirror_fetch(two, sha, "main", "other", &rebuilt, &error));
-    g_assert_false(mirror_fetch(two, second, "main", "other", &rebuilt, &error));
+    g_assert_true(mirror_fetch(two, sha, "refs/heads/main", "other", &rebuilt, &error));
+    g_assert_false(mirror_fetch(two, second, "refs/heads/main", "other", &rebuilt, &error));
     assert_error_code(error, ERROR_LIMIT);
     g_clear_error(&error);
     mirror_close(two);
@@ -429,11 +429,11 @@ static void test_locks(void)
     struct git_limits canceled = {.timeout_ms = -1, .cancel_fd = ends[0]};
     two = mirror_open(fixture.cache, &remote, &canceled, &error);
     g_assert_no_error(error);
-    g_assert_false(mirror_fetch(two, second, "main", "other", &rebuilt, &error));
+    g_assert_false(mirror_fetch(two, second, "refs/heads/main", "other", &rebuilt, &error));
     assert_error_code(error, ERROR_CANCELED);
     g_clear_error(&error);
     close(lock);
-    g_assert_false(mirror_fetch(two, second, "main", "other", &rebuilt, &error));
+    g_assert_false(mirror_fetch(two, second, "refs/heads/main", "other", &rebuilt, &error));
     assert_error_code(error, ERROR_CANCELED);
     g_clear_error(&error);
     mirror_close(two);
@@ -464,9 +464,9 @@ static void test_two_find_it_broken(void)
     g_assert_true(fetch(one, first));
     g_assert_false(fetch(two, second));
     GError *error = NULL;
-    g_assert_true(mirror_rebuild(one, first, "main", "app/main", &error));
+    g_assert_true(mirror_rebuild(one, first, "refs/heads/main", "app/main", &error));
     g_assert_no_error(error);
-    g_assert_true(mirror_rebuild(two, second, "main", "app/main", &error));
+    g_assert_true(mirror_rebuild(two, second, "refs/heads/main", "app/main", &error));
     g_assert_no_error(error);
     fetch(one, first);
     mirror_close(one);

@@ -12,6 +12,7 @@
 #include "job/environment.h"
 #include "job/explain.h"
 #include "job/reap.h"
+#include "job/skip_mark.h"
 #include "job/step.h"
 
 /* ------------------------------------------------------------ environment */
@@ -26,8 +27,11 @@ static void environment__hostile_surroundings__give_the_allow_list(void)
     char *none[] = {NULL};
     struct paths paths = {(char *)"/c", (char *)"/s", (char *)"/k"};
     struct repo_config repo = {.name = (char *)"app", .env = env, .keep = none};
-    struct job job = {
-        .id = 7, .repo = (char *)"app", .branch = (char *)"a;b", .sha = (char *)"beef"};
+    struct job job = {.id = 7,
+                      .repo = (char *)"app",
+                      .branch = (char *)"a;b",
+                      .sha = (char *)"beef",
+                      .trigger = JOB_TRIGGER_SCHEDULE};
     const struct environment_source source = {&paths, &repo, &job, "/w", "/k/tmp/7", inherited};
     g_auto(GStrv) environment = environment_for_step(&source, 3);
     g_autofree char *joined = g_strjoinv("\n", environment);
@@ -41,6 +45,8 @@ static void environment__hostile_surroundings__give_the_allow_list(void)
                                            "PHANTOM_CI=true",
                                            "PHANTOM_CI_REPO=app",
                                            "PHANTOM_CI_BRANCH=a;b",
+                                           "PHANTOM_CI_TAG=",
+                                           "PHANTOM_CI_TRIGGER=schedule",
                                            "PHANTOM_CI_SHA=beef",
                                            "PHANTOM_CI_PREVIOUS_SHA=",
                                            "PHANTOM_CI_WORKSPACE=/w",
@@ -52,6 +58,43 @@ static void environment__hostile_surroundings__give_the_allow_list(void)
     }
     g_assert_nonnull(strstr(joined, "PHANTOM_CI_JOB_TOKEN="));
     g_assert_cmpuint(g_strv_length(environment), ==, G_N_ELEMENTS(expected) + 1);
+}
+
+static void environment__of_a_tag__names_the_tag_and_no_branch(void)
+{
+    char *none[] = {NULL};
+    struct paths paths = {(char *)"/c", (char *)"/s", (char *)"/k"};
+    struct repo_config repo = {.name = (char *)"app", .env = none, .keep = none};
+    struct job job = {
+        .repo = (char *)"app", .branch = (char *)"refs/tags/v1/x", .sha = (char *)"beef"};
+    const struct environment_source source = {&paths, &repo, &job, "/w", "/t", NULL};
+    g_auto(GStrv) environment = environment_for_step(&source, 0);
+    g_assert_cmpstr(g_environ_getenv(environment, "PHANTOM_CI_TAG"), ==, "v1/x");
+    g_assert_cmpstr(g_environ_getenv(environment, "PHANTOM_CI_BRANCH"), ==, "");
+    g_assert_cmpstr(g_environ_getenv(environment, "PHANTOM_CI_TRIGGER"), ==, "push");
+}
+
+/* -------------------------------------------------------------- skip marks */
+
+static void skip_mark__subjects__say_it_or_not(void)
+{
+    static const struct {
+        const char *subject, *mark;
+    } cases[] = {
+        {"[skip ci] docs", "[skip ci]"},
+        {"docs [CI Skip]", "[ci skip]"},
+        {"x [No CI] y", "[no ci]"},
+        {"x[no ci]y", "[no ci]"},
+        {"skip ci", NULL},
+        {"[skip  ci]", NULL},
+        {"[skip-ci]", NULL},
+        {"[skip ci", NULL},
+        {"", NULL},
+        {NULL, NULL},
+        {"\xff[skip ci]", "[skip ci]"},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpstr(skip_mark_find(cases[i].subject), ==, cases[i].mark);
 }
 
 /* ---------------------------------------------------------------- explain */
@@ -350,6 +393,8 @@ int main(int argc, char **argv)
     reap_become_subreaper();
 #define ADD(name) g_test_add_func("/job/" #name, name)
     ADD(environment__hostile_surroundings__give_the_allow_list);
+    ADD(environment__of_a_tag__names_the_tag_and_no_branch);
+    ADD(skip_mark__subjects__say_it_or_not);
     ADD(explain__ends_of_steps__are_put_in_words);
     ADD(echo__pieces__come_out_as_whole_prefixed_lines);
     ADD(echo__long_line__is_split_between_characters);

@@ -211,14 +211,20 @@ static void decode__header_that_breaks_a_rule__is_broken_at_once(void)
         const char *reason;
     } cases[] = {
         {0, 0, NET_TO_NET, ERROR_INVALID, "unknown type 0"},
-        {0, 4, NET_TO_NET, ERROR_INVALID, "unknown type 4"},
+        {0, 8, NET_TO_NET, ERROR_INVALID, "unknown type 8"},
         {0, G_MAXUINT32, NET_TO_NET, ERROR_INVALID, "unknown type 4294967295"},
         {5, NET_ANSWER, NET_TO_NET, ERROR_INVALID, "\"answer\" came from phantom_ci"},
-        {5, NET_REQUEST, NET_FROM_NET, ERROR_INVALID, "\"request\" came from phantom_ci-net"},
-        {5, NET_CANCEL, NET_FROM_NET, ERROR_INVALID, "\"cancel\" came from phantom_ci-net"},
+        {5, NET_REQUEST, NET_FROM_NET, ERROR_INVALID, "\"request\" came from a helper program"},
+        {5, NET_CANCEL, NET_FROM_NET, ERROR_INVALID, "\"cancel\" came from a helper program"},
         {NET_REQUEST_MAX_BYTES + 1, NET_REQUEST, NET_TO_NET, ERROR_LIMIT, "at most 1048576"},
         {NET_CANCEL_MAX_BYTES + 1, NET_CANCEL, NET_TO_NET, ERROR_LIMIT, "at most 256"},
         {NET_ANSWER_MAX_BYTES + 1, NET_ANSWER, NET_FROM_NET, ERROR_LIMIT, "at most 65536"},
+        {5, NET_REFS, NET_TO_NET, ERROR_INVALID, "\"refs\" came from phantom_ci"},
+        {5, NET_LOOKED, NET_TO_NET, ERROR_INVALID, "\"looked\" came from phantom_ci"},
+        {5, NET_LOOK, NET_FROM_NET, ERROR_INVALID, "\"look\" came from a helper program"},
+        {5, NET_LOGIN, NET_FROM_NET, ERROR_INVALID, "\"login\" came from a helper program"},
+        {NET_LOOK_MAX_BYTES + 1, NET_LOOK, NET_TO_NET, ERROR_LIMIT, "at most 98304"},
+        {NET_LOGIN_MAX_BYTES + 1, NET_LOGIN, NET_TO_NET, ERROR_LIMIT, "login has"},
         {G_MAXUINT32, NET_ANSWER, NET_FROM_NET, ERROR_LIMIT, "4294967295 bytes"},
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -251,8 +257,10 @@ static void decode__wrong_number_of_fields__is_broken(void)
         enum net_type type;
         enum net_direction direction;
         unsigned right;
-    } cases[] = {
-        {NET_REQUEST, NET_TO_NET, 6}, {NET_CANCEL, NET_TO_NET, 1}, {NET_ANSWER, NET_FROM_NET, 8}};
+    } cases[] = {{NET_REQUEST, NET_TO_NET, 6},  {NET_CANCEL, NET_TO_NET, 1},
+                 {NET_ANSWER, NET_FROM_NET, 8}, {NET_LOOK, NET_TO_NET, 7},
+                 {NET_REFS, NET_FROM_NET, 2},   {NET_LOOKED, NET_FROM_NET, 7},
+                 {NET_LOGIN, NET_TO_NET, 3}};
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         for (unsigned count = 0; count <= G_N_ELEMENTS(fields); count++) {
             g_autoptr(GByteArray) bytes = raw_message(cases[i].type, fields, count);

@@ -112,10 +112,12 @@ static void every_kind__discord__has_its_title_colour_and_details(void)
          "**Started by:** `phantom_ci retry`"},
         {NOTICE_FINISHED, "success", NULL, "rerun", 0, 2, "tool main: success after 65 s", GREEN,
          "**Started by:** the interruption of the attempt before it"},
+        {NOTICE_FINISHED, "success", NULL, "schedule", 0, 1, "tool main: success after 65 s", GREEN,
+         "**Started by:** its schedule"},
         {NOTICE_FINISHED, "success", NULL, "a_b", 0, 1, "tool main: success after 65 s", GREEN,
          "**Started by:** a\\_b"},
         {NOTICE_BLOCKED, "blocked", "main was rewound", "push", 0, 1, "tool main: blocked", RED,
-         "**To run it all the same:** `phantom_ci retry 42`"},
+         "**To run it all the same:** `phantom_ci approve 42`"},
         {NOTICE_INTERRUPTED, "interrupted", "its process died", "push", 0, 1,
          "tool main: interrupted after 65 s", RED, "**Reason:** its process died"},
         {NOTICE_BRANCH_MISSING, NULL, "deleted", "push", 0, 1, "tool main: the branch is missing",
@@ -176,15 +178,18 @@ static void custom__fields__are_complete_and_null_when_unknown(void)
         "{\"title\":\"tool main: step 3 failed (killed by SIGTERM)\",\"message\":\"Step 3: make "
         "test, killed by SIGTERM after 65 s\\nCommit: 0123456789 Mend it\\nAuthor: Ann\\n\\n"
         "[... 9 bytes before]\\none\\ntwo\",\"version\":1,\"kind\":\"step_failed\",\"repo\":"
-        "\"tool\",\"branch\":\"main\",\"sha\":\"0123456789abcdef0123456789abcdef01234567\","
+        "\"tool\",\"branch\":\"main\",\"tag\":null,\"sha\":"
+        "\"0123456789abcdef0123456789abcdef01234567\","
         "\"subject\":\"Mend it\",\"author\":\"Ann\",\"trigger\":\"push\",\"job\":42,\"attempt\":1,"
         "\"state\":null,\"reason\":null,\"step\":{\"number\":3,\"command\":\"make test\","
         "\"exit_code\":null,\"signal\":\"SIGTERM\"},\"duration_ms\":65000,\"at\":"
         "\"2023-11-14T22:13:20.123Z\",\"log_tail\":\"one\\ntwo\",\"log_bytes_before\":9}";
     static const char expected_empty[] =
         "{\"title\":\"phantom_ci: started\",\"message\":\"Nothing more is known about it.\","
-        "\"version\":1,\"kind\":\"started\",\"repo\":null,\"branch\":null,\"sha\":null,\"subject\":"
-        "null,\"author\":null,\"trigger\":null,\"job\":null,\"attempt\":null,\"state\":null,"
+        "\"version\":1,\"kind\":\"started\",\"repo\":null,\"branch\":null,\"tag\":null,\"sha\":"
+        "null,"
+        "\"subject\":null,\"author\":null,\"trigger\":null,\"job\":null,\"attempt\":null,\"state\":"
+        "null,"
         "\"reason\":null,\"step\":null,\"duration_ms\":null,\"at\":null,\"log_tail\":null,"
         "\"log_bytes_before\":null}";
     struct notice *notice = make_failure();
@@ -199,6 +204,31 @@ static void custom__fields__are_complete_and_null_when_unknown(void)
     g_assert_cmpstr(message.body, ==, expected_empty);
     message_clear(&message);
     g_assert_null(message.body);
+    notice_free(notice);
+}
+
+static void tag__title_details_and_fields__say_that_it_is_one(void)
+{
+    struct notice *notice = make_failure();
+    g_free(notice->branch);
+    notice->branch = g_strdup("refs/tags/v1");
+    struct message message = format(TARGET_CUSTOM, notice, NULL);
+    json_t *body = json_loadb(message.body, message.length, 0, NULL);
+    g_assert_cmpstr(json_string_value(json_object_get(body, "tag")), ==, "v1");
+    g_assert_true(json_is_null(json_object_get(body, "branch")));
+    g_assert_cmpstr(json_string_value(json_object_get(body, "title")), ==,
+                    "tool tag v1: step 3 failed (exit 2)");
+    json_decref(body);
+    message_clear(&message);
+    g_free(notice->branch);
+    g_autofree char *name = g_strnfill(200, 'x');
+    g_autofree char *line = g_strconcat("Tag: ", name, "\n", NULL);
+    notice->branch = g_strconcat("refs/tags/", name, NULL);
+    message = format(TARGET_CUSTOM, notice, NULL);
+    body = json_loadb(message.body, message.length, 0, NULL);
+    g_assert_nonnull(strstr(json_string_value(json_object_get(body, "message")), line));
+    json_decref(body);
+    message_clear(&message);
     notice_free(notice);
 }
 
@@ -389,6 +419,8 @@ int main(int argc, char **argv)
                     every_kind__without_any_field__is_a_good_message);
     g_test_add_func("/notify/custom__fields__are_complete_and_null_when_unknown",
                     custom__fields__are_complete_and_null_when_unknown);
+    g_test_add_func("/notify/tag__title_details_and_fields__say_that_it_is_one",
+                    tag__title_details_and_fields__say_that_it_is_one);
     g_test_add_func("/notify/headers__each_receiver__has_its_own",
                     headers__each_receiver__has_its_own);
     g_test_add_func("/notify/key__that_is_no_header_value__is_refused",

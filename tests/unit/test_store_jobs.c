@@ -14,7 +14,7 @@ static void names__every_value__goes_there_and_back(void)
         g_assert_cmpint(job_state_is_final(state), ==, i > JOB_RUNNING);
     }
     enum job_trigger trigger;
-    for (int i = JOB_TRIGGER_PUSH; i <= JOB_TRIGGER_RERUN; i++) {
+    for (int i = JOB_TRIGGER_PUSH; i <= JOB_TRIGGER_SCHEDULE; i++) {
         g_assert_true(job_trigger_from_name(job_trigger_name((enum job_trigger)i), &trigger));
         g_assert_cmpint(trigger, ==, i);
     }
@@ -461,6 +461,11 @@ static void statements__of_the_daemon__never_scan_the_history(void)
     g_ptr_array_unref(store_jobs_queued(store, NULL));
     job_free(store_job_latest(store, "app", "main", NULL));
     job_free(store_job_latest(store, "app", NULL, NULL));
+    job_free(store_job_latest_of_tags(store, "app", NULL));
+    int64_t run = 0;
+    g_autofree char *sha = NULL;
+    g_assert_true(store_job_last_run(store, "app", "nowhere", 1, &run, &sha, NULL));
+    enqueue(store, "main", SHA_A, NULL, JOB_TRIGGER_SCHEDULE);
     claim(store, enqueue(store, "main", SHA_B, NULL, JOB_TRIGGER_PUSH));
     GHashTableIter iterator;
     g_hash_table_iter_init(&iterator, store->statements);

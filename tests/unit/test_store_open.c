@@ -282,6 +282,52 @@ static void migrate__each_released_version__keeps_its_rows(void)
     }
 }
 
+/* A branch whose short name looks like the full name of a tag gets a full name itself. */
+static void migrate__branch_named_like_a_tag__stays_a_branch(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    make_released_database(fixture.path, 2);
+    fixture.store = open_store(fixture.path);
+    static const char key[] = "refs/heads/refs/tags/v1";
+    struct job *job = get_job(fixture.store, 9);
+    g_assert_cmpstr(job->branch, ==, key);
+    job_free(job);
+    g_autoptr(GPtrArray) branches = store_branches(fixture.store, "app", NULL);
+    g_autoptr(GPtrArray) tags = store_tags(fixture.store, "app", NULL);
+    g_assert_cmpuint(branches->len, ==, 2);
+    g_assert_cmpuint(tags->len, ==, 0);
+    g_assert_cmpstr(((struct branch *)g_ptr_array_index(branches, 0))->name, ==, "main");
+    g_assert_cmpstr(((struct branch *)g_ptr_array_index(branches, 1))->name, ==, key);
+    g_autoptr(GPtrArray) decisions = store_decisions(fixture.store, "app", key, 0, NULL);
+    g_assert_cmpuint(decisions->len, ==, 1);
+    const struct outbox_filter filter = {.limit = 1};
+    g_autoptr(GPtrArray) messages = outbox_list(fixture.store, &filter, NULL);
+    g_assert_cmpstr(((struct outbox_message *)g_ptr_array_index(messages, 0))->branch, ==, key);
+    char *text = NULL;
+    g_assert_true(store_repo_get_tag_selection(fixture.store, "app", &text, NULL));
+    g_assert_null(text);
+    g_autoptr(GPtrArray) schedules = store_schedules(fixture.store, NULL);
+    g_assert_cmpuint(schedules->len, ==, 0);
+    fixture_close(&fixture);
+}
+
+/* Until then only on_rewind blocked. */
+static void migrate__blocked_job__can_be_approved(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    make_released_database(fixture.path, 3);
+    fixture.store = open_store(fixture.path);
+    struct job *job = get_job(fixture.store, 10);
+    g_assert_cmpint(job->block, ==, JOB_BLOCK_REWIND);
+    job_free(job);
+    job = get_job(fixture.store, 9);
+    g_assert_cmpint(job->block, ==, JOB_BLOCK_NONE);
+    job_free(job);
+    fixture_close(&fixture);
+}
+
 /* The present steps, which a database of this version has behind it, and one more. */
 static const char **with_next_step(const char *next)
 {
@@ -443,6 +489,8 @@ int main(int argc, char **argv)
     ADD(open__empty_file__becomes_a_database);
     ADD(release_memory__between_questions__changes_no_answer);
     ADD(migrate__each_released_version__keeps_its_rows);
+    ADD(migrate__branch_named_like_a_tag__stays_a_branch);
+    ADD(migrate__blocked_job__can_be_approved);
     ADD(migrate__present_version__keeps_rows_and_runs_the_next_step_once);
     ADD(migrate__step_fails__leaves_the_old_version_whole);
     ADD(transaction__rolled_back__leaves_nothing);

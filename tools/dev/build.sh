@@ -13,7 +13,7 @@ Sets up, then builds into build/<kind>:
   --asan     developer build with gcc, AddressSanitizer and UndefinedBehaviorSanitizer
   --fuzz     the fuzzers of tests/fuzz with clang's libFuzzer
 
-The executables are phantom_ci, phantom_ci-job and phantom_ci-net in build/<kind>/src. To install a release build:
+The executables are phantom_ci and its helpers phantom_ci-job, -net, -ssh and -credential in build/<kind>/src. To install a release build:
 `meson install -C build/release`.
 EOF
 }

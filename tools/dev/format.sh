@@ -5,12 +5,14 @@ help_format() {
     cat <<'EOF'
 usage: ./dev format [--check]
 
-Puts every C and C++ file of src/ and tests/ into the format of .clang-format. With --check nothing is
+Puts every C and C++ file of src/, tests/ and bench/ into the format of .clang-format. With --check nothing is
 written; files that differ are named, and the exit status is 1.
 EOF
 }
 
-source_files() { find "$ROOT/src" "$ROOT/tests" \( -name '*.c' -o -name '*.h' -o -name '*.cpp' \) | LC_ALL=C sort; }
+source_files() {
+    find "$ROOT/src" "$ROOT/tests" "$ROOT/bench" \( -name '*.c' -o -name '*.h' -o -name '*.cpp' \) | LC_ALL=C sort
+}
 
 check_format() { source_files | xargs clang-format --dry-run -Werror --style=file; }
 

@@ -30,16 +30,18 @@ packages_build() {
     apt-get)
         echo gcc g++ make libc6-dev meson ninja-build pkg-config libglib2.0-dev libsqlite3-dev \
             libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libseccomp-dev git openssh-client \
-            ca-certificates
+            ca-certificates bubblewrap
         ;;
     dnf)
         echo gcc gcc-c++ make meson ninja-build pkgconf-pkg-config glib2-devel sqlite-devel \
-            jansson-devel tomlplusplus-devel libcurl-devel libseccomp-devel git-core openssh-clients
+            jansson-devel tomlplusplus-devel libcurl-devel libseccomp-devel git-core openssh-clients \
+            bubblewrap
         ;;
-    pacman) echo gcc make meson ninja pkgconf glib2 sqlite jansson tomlplusplus curl libseccomp git openssh ;;
+    pacman) echo gcc make meson ninja pkgconf glib2 sqlite jansson tomlplusplus curl libseccomp git openssh \
+        bubblewrap ;;
     apk)
         echo gcc g++ make musl-dev meson samurai pkgconf glib-dev sqlite-dev jansson-dev \
-            tomlplusplus-dev curl-dev libseccomp-dev linux-headers git openssh-client-default
+            tomlplusplus-dev curl-dev libseccomp-dev linux-headers git openssh-client-default bubblewrap
         ;;
     brew) echo meson ninja pkgconf glib sqlite jansson tomlplusplus curl git ;;
     esac
@@ -50,7 +52,8 @@ packages_test() {
     apt-get)
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
-            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish
+            procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish \
+            gitolite3 iproute2 nftables
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
@@ -59,16 +62,17 @@ packages_test() {
     dnf)
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
-            sqlite openssl \
-            systemd systemd-container mandoc zsh fish
+            sqlite openssl systemd systemd-container mandoc zsh fish git-daemon gitolite3 iproute \
+            nftables
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
-            nginx fcgiwrap strace procps-ng
+            nginx fcgiwrap strace procps-ng gitolite iproute2 nftables
         ;;
     apk)
         echo clang clang-extra-tools compiler-rt cppcheck shellcheck python3 py3-pytest \
-            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps
+            py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps git-daemon gitolite iproute2 \
+            nftables
         ;;
     brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap ;;
     esac

@@ -6,7 +6,10 @@ from .waiting import LIMIT
 
 
 class GitRepo:
-    def __init__(self, directory, name="app"):
+    """`origin`: of a repository that somewhere else is there already, with `env` for git to get at it. `options`: of
+    git init."""
+
+    def __init__(self, directory, name="app", origin=None, env=None, options=()):
         self.bare = directory / "remotes" / f"{name}.git"
         self.clone = directory / "clones" / name
         self.env = {
@@ -17,12 +20,14 @@ class GitRepo:
             "GIT_AUTHOR_EMAIL": "ada@example.org",
             "GIT_COMMITTER_NAME": "Ada",
             "GIT_COMMITTER_EMAIL": "ada@example.org",
+            **(env or {}),
         }
-        self.bare.parent.mkdir(parents=True, exist_ok=True)
         self.clone.parent.mkdir(parents=True, exist_ok=True)
-        self.git("init", "-q", "--bare", "--initial-branch=main", str(self.bare), cwd=directory)
-        self.git("init", "-q", "--initial-branch=main", str(self.clone), cwd=directory)
-        self.git("remote", "add", "origin", str(self.bare))
+        self.git("init", "-q", "--initial-branch=main", *options, str(self.clone), cwd=directory)
+        if not origin:
+            self.bare.parent.mkdir(parents=True, exist_ok=True)
+            self.git("init", "-q", "--bare", "--initial-branch=main", *options, str(self.bare), cwd=directory)
+        self.git("remote", "add", "origin", origin or str(self.bare))
 
     @property
     def url(self):

@@ -22,14 +22,18 @@ def request(number, url, body=b"hello", headers=b"Content-Type: text/plain", tim
     return message(REQUEST, str(number).encode(), url.encode(), method, headers, body, str(timeout_ms).encode())
 
 
+def fields_of(payload):
+    fields, at = [], 0
+    while at < len(payload):
+        length, = struct.unpack_from("<I", payload, at)
+        fields.append(payload[at + 4:at + 4 + length])
+        at += 4 + length
+    return fields
+
+
 class Answer:
     def __init__(self, payload):
-        fields = []
-        while payload:
-            length, = struct.unpack_from("<I", payload)
-            fields.append(payload[4:4 + length])
-            payload = payload[4 + length:]
-        number, outcome, status, retry, remaining, reset, error, self.body = fields
+        number, outcome, status, retry, remaining, reset, error, self.body = fields_of(payload)
         self.id = number.decode()
         self.outcome = outcome.decode()
         self.status = int(status)
@@ -55,12 +59,14 @@ def clean_environment(directory, **more):
 class Net:
     """A running phantom_ci-net; its answers are collected as they come."""
 
-    def __init__(self, directory, *args, env=None, wrapper=()):
+    program = NET
+
+    def __init__(self, directory, *args, env=None, wrapper=(), **options):
         self.answers = []
         self.broken = b""
         self.process = subprocess.Popen(
-            [*wrapper, NET, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0)
+            [*wrapper, self.program, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=clean_environment(directory, **(env or {})), cwd=directory, bufsize=0, **options)
         self.threads = [threading.Thread(target=self._read_answers, daemon=True),
                         threading.Thread(target=self._read_errors, daemon=True)]
         self.errors = b""
@@ -68,17 +74,22 @@ class Net:
             thread.start()
 
     def _read_answers(self):
-        buffer = b""
+        buffer = bytearray()
         while data := self.process.stdout.read(65536):
             buffer += data
-            while len(buffer) >= 8:
-                length, kind = struct.unpack_from("<II", buffer)
-                if len(buffer) < 8 + length:
+            at = 0
+            while len(buffer) - at >= 8:
+                length, kind = struct.unpack_from("<II", buffer, at)
+                if len(buffer) - at < 8 + length:
                     break
-                assert kind == ANSWER, kind
-                self.answers.append(Answer(buffer[8:8 + length]))
-                buffer = buffer[8 + length:]
-        self.broken = buffer
+                self._take(kind, bytes(buffer[at + 8:at + 8 + length]))
+                at += 8 + length
+            del buffer[:at]
+        self.broken = bytes(buffer)
+
+    def _take(self, kind, payload):
+        assert kind == ANSWER, kind
+        self.answers.append(Answer(payload))
 
     def _read_errors(self):
         while data := self.process.stderr.read(65536):

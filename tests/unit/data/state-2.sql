@@ -27,5 +27,9 @@ INSERT INTO outbox VALUES(4,7,'app','main','finished','{}','custom','sending',1,
 INSERT INTO outbox VALUES(5,7,'app','main','finished','{}','discord','given up',1,3000,3000,4000,404,'HTTP 404');
 INSERT INTO outbox VALUES(6,7,'app','main','started','{}','discord','delivered',1,2000,2000,2500,204,'HTTP 204');
 INSERT INTO outbox VALUES(7,8,'app','main','started','{}','','new',0,4000,4000,0,0,NULL);
+INSERT INTO branch VALUES('app','refs/tags/v1','cccccccccccccccccccccccccccccccccccccccc',1000,0);
+INSERT INTO job(id,repo,branch,sha,trigger,state,attempt,created,started,finished) VALUES(9,'app','refs/tags/v1','cccccccccccccccccccccccccccccccccccccccc','push','success',1,4000,4100,4200);
+INSERT INTO decision(repo,branch,at,kind,job,detail) VALUES('app','refs/tags/v1',4000,'queued',9,'the branch is new');
+INSERT INTO outbox(job,repo,branch,kind,body,target,state,attempts,created,next,finished,status) VALUES(9,'app','refs/tags/v1','finished','{}','custom','delivered',1,4200,0,4300,200);
 PRAGMA application_id=1885889385;
 PRAGMA user_version=2;

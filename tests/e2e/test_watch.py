@@ -1,0 +1,68 @@
+"""Repositories on this machine tell of a push themselves."""
+import pytest
+
+
+@pytest.fixture
+def watched(phantom, repo):
+    """The next look that is not asked for is an hour away."""
+    repo.workflow("true")
+    phantom.watch(repo, branch=["main", "feature/*"], poll_interval="1h")
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    phantom.wait_until(lambda: phantom.repo()["road"] == "files, watched", what="the watch")
+    return daemon
+
+
+def test_a_push_is_seen_without_waiting_for_the_interval(phantom, repo, watched):
+    for _ in range(3):
+        assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    assert len(phantom.jobs()) == 3
+
+
+def test_a_new_branch_in_a_new_directory_is_seen(phantom, repo, watched):
+    sha = repo.commit_and_push({"workflow/feature/a/b.toml": "[0]\nrun = 'true'\n"}, branch="feature/a/b")
+    assert phantom.wait_job(sha=sha)["branch"] == "feature/a/b"
+
+
+def test_a_deleted_branch_and_its_return_are_seen(phantom, repo, watched):
+    tip = repo.head()
+    repo.git("push", "-q", "origin", "HEAD:refs/heads/spare")
+    repo.git("--git-dir", repo.url, "symbolic-ref", "HEAD", "refs/heads/spare")
+    repo.delete("main")
+    watched.wait_event("branch gone repo=app branch=main")
+    repo.force(tip)
+    watched.wait_event("branch returned repo=app branch=main")
+    assert phantom.jobs() == []
+
+
+def test_packed_references_are_no_news_and_pushes_behind_them_are(phantom, repo, watched):
+    repo.git("--git-dir", repo.url, "pack-refs", "--all")
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    repo.git("--git-dir", repo.url, "pack-refs", "--all")
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    assert len(phantom.jobs()) == 2
+
+
+def test_a_repository_that_is_put_in_the_place_of_another_is_seen(phantom, repo, watched):
+    aside = repo.bare.with_name("aside.git")
+    sha = repo.commit()
+    repo.git("clone", "-q", "--bare", repo.url, aside)
+    repo.git("push", "-q", aside, "HEAD:refs/heads/main")
+    repo.bare.rename(repo.bare.with_name("away.git"))
+    aside.rename(repo.bare)
+    assert phantom.wait_job(sha=sha)["state"] == "success"
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+
+
+def test_sections_that_share_a_path_are_told_together_and_survive_a_reload(phantom, repo, watched):
+    phantom.watch(repo, name="again", poll_interval="1h")
+    phantom.wait_baseline("again")
+    sha = repo.commit_and_push()
+    for name in ("app", "again"):
+        assert phantom.wait_job(repo=name, sha=sha)["state"] == "success"
+
+
+def test_a_watched_repository_is_not_stale_while_it_is_quiet(phantom, repo, watched):
+    """Its next look is an hour away; a second is enough to be stale for one that should have been looked at."""
+    phantom.wait_until(lambda: phantom.json("status")[0]["repos"] == 1, what="status")
+    phantom.cli("status", "--stale", "1ms", check=0)
