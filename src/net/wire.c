@@ -166,6 +166,10 @@ bool wire_wait(struct wire *wire, struct pollfd *fds, unsigned count, int64_t ti
     } else if (wire->timer_ms >= 0) {
         timeout_ms = MIN(timeout_ms, MAX(wire->timer_ms - clock_monotonic_ms(), 0));
     }
+    if (wire->running >= WIRE_TOGETHER_LEAST && timeout_ms > WIRE_TOGETHER_MS) {
+        g_usleep(WIRE_TOGETHER_MS * G_TIME_SPAN_MILLISECOND);
+        timeout_ms -= WIRE_TOGETHER_MS;
+    }
     if (!sockets_wait(wire->sockets, fds, count, (int)MIN(timeout_ms, G_MAXINT), act_on_socket,
                       wire, error)) {
         return false;

@@ -18,6 +18,10 @@ enum {
     /* Connections without a transfer. One with TLS takes 43 KB (HTTP/1.1) or 77 KB (HTTP/2) of this
      * process, and a new one 2 ms: the one that waited longest makes room. */
     WIRE_IDLE_MAX = 128,
+    /* While so many transfers run, what comes within a few milliseconds is worked on together: to
+     * be woken for each answer costs as much as the answer. */
+    WIRE_TOGETHER_LEAST = 8,
+    WIRE_TOGETHER_MS = 10,
 };
 
 struct wire;
