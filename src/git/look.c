@@ -11,10 +11,10 @@
 #include "base/fd.h"
 #include "base/refkey.h"
 #include "base/spawn.h"
+#include "base/tail.h"
 #include "base/text.h"
 
 enum {
-    ERR_TAIL = 4096,
     READ_SIZE = 16 * 1024,
     READS_AT_ONCE = 32, /* one look never holds up the others */
     GIT_LOOK_MAX_PATTERNS = 64,
@@ -31,8 +31,7 @@ struct git_look {
     GString *line; /* the unfinished one, at most GIT_LOOK_MAX_LINE bytes */
     bool line_too_long;
     GHashTable *refs;
-    char err[ERR_TAIL];
-    size_t err_length;
+    struct tail err;
     bool killed, too_many, malformed;
 };
 
@@ -90,36 +89,25 @@ static void take_output(struct git_look *look, const char *bytes, size_t length)
     }
 }
 
-static void take_error_output(struct git_look *look, const char *bytes, size_t length)
-{
-    size_t room = ERR_TAIL - 1;
-    if (length > room) {
-        bytes += length - room;
-        length = room;
-    }
-    if (look->err_length + length > room) {
-        size_t drop = look->err_length + length - room;
-        memmove(look->err, look->err + drop, look->err_length - drop);
-        look->err_length -= drop;
-    }
-    memcpy(look->err + look->err_length, bytes, length);
-    look->err_length += length;
-    look->err[look->err_length] = '\0';
-}
-
-static void drain(struct git_look *look, int *fd,
-                  void (*take)(struct git_look *, const char *, size_t))
+static void read_output(struct git_look *look)
 {
     char bytes[READ_SIZE];
-    for (int i = 0; *fd >= 0 && i < READS_AT_ONCE; i++) {
-        ssize_t got = fd_read(*fd, bytes, sizeof bytes);
+    for (int i = 0; look->out_fd >= 0 && i < READS_AT_ONCE; i++) {
+        ssize_t got = fd_read(look->out_fd, bytes, sizeof bytes);
         if (got > 0) {
-            take(look, bytes, (size_t)got);
+            take_output(look, bytes, (size_t)got);
         } else if (got == 0 || errno != EAGAIN) {
-            fd_close(fd);
+            fd_close(&look->out_fd);
         } else {
             return;
         }
+    }
+}
+
+static void read_error_output(struct git_look *look)
+{
+    if (look->err_fd >= 0 && !tail_read(&look->err, look->err_fd)) {
+        fd_close(&look->err_fd);
     }
 }
 
@@ -219,8 +207,8 @@ void git_look_fds(const struct git_look *look, int fds[2])
  */
 bool git_look_read(struct git_look *look)
 {
-    drain(look, &look->err_fd, take_error_output);
-    drain(look, &look->out_fd, take_output);
+    read_error_output(look);
+    read_output(look);
     return look->out_fd >= 0;
 }
 
@@ -270,7 +258,7 @@ static void set_failure(struct git_look *look, int status, GError **error)
 {
     struct git_remote remote = {.url = look->url, .ssh_key_path = look->ssh_key_path};
     g_autofree char *url = url_for_display(look->url);
-    g_autofree char *words = git_explain_failure(look->err, &remote);
+    g_autofree char *words = git_explain_failure(look->err.text, &remote);
     const char *colon = words[0] ? ": " : "";
     if (look->killed) {
         g_set_error(error, GIT_ERROR, ERROR_LIMIT, "%s did not answer within the time limit%s%s",
@@ -301,7 +289,7 @@ GHashTable *git_look_finish(struct git_look *look, GError **error)
         git_look_kill(look);
     }
     int status = reap(look);
-    drain(look, &look->err_fd, take_error_output);
+    read_error_output(look);
     bool torn = look->line->len > 0 || look->line_too_long;
     if (!look->killed && !look->too_many && !look->malformed && !torn && WIFEXITED(status) &&
         WEXITSTATUS(status) == 0) {
