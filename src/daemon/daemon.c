@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/fd.h"
+#include "base/give_back.h"
 #include "base/lock.h"
 #include "config/config.h"
 #include "daemon/deliver.h"
@@ -95,6 +96,7 @@ static void give_memory_back(struct daemon *daemon)
     store_release_memory(daemon->store);
 #ifdef __GLIBC__
     malloc_trim(0);
+    give_back_code();
 #endif
 }
 

@@ -10,7 +10,7 @@ from env.processes import voluntary_switches
 REPOSITORIES = 100
 WATCH_SECONDS = 20
 REST_SECONDS = 3
-OWN_MEMORY_KIB, MEMORY_KIB = 2 * 1024, 8 * 1024
+OWN_MEMORY_KIB, MEMORY_KIB = 2 * 1024, 6_000_000 // 1024
 
 
 @pytest.fixture
