@@ -44,6 +44,21 @@ bool file_remove_tree_at_path(const char *path, GError **error);
  * other file system entered, and what cannot be read counts for nothing. 0 when it is absent. */
 int64_t file_tree_bytes(int directory_fd, const char *name);
 
+/* The same of several trees together, in bites: for whoever must not stop for as long as it takes.
+ *
+ * 1. tree_size_new(); tree_size_add() for each tree.
+ * 2. tree_size_walk() goes on for about that long; true once everything is counted.
+ * 3. tree_size_bytes(): what was counted so far; tree_size_is_whole(): false when there were
+ *    directories that could not be counted (without permission, too deep, too many). What has gone
+ *    meanwhile is nothing to count. tree_size_free(). */
+struct tree_size;
+struct tree_size *tree_size_new(void);
+void tree_size_free(struct tree_size *size);
+void tree_size_add(struct tree_size *size, int directory_fd, const char *name);
+bool tree_size_walk(struct tree_size *size, int64_t milliseconds);
+int64_t tree_size_bytes(const struct tree_size *size);
+bool tree_size_is_whole(const struct tree_size *size);
+
 /* When the contents changed last, UTC. */
 int64_t file_modified_ms(const struct stat *status);
 
