@@ -92,11 +92,26 @@ static void print_job(const struct command_context *context, const struct job *j
     print_line("log", dropped ? dropped : log);
 }
 
+/* What the job took, in one line; nothing when only its time is known, which the steps tell. */
+static void print_taken(const GPtrArray *steps)
+{
+    const struct show_taken taken = show_taken(steps);
+    if (taken.memory_peak_bytes == 0 && taken.pids_peak == 0) {
+        return;
+    }
+    g_autofree char *cpu = units_format_elapsed(taken.cpu_us / 1000);
+    g_autofree char *memory = units_format_size(taken.memory_peak_bytes);
+    printf("%-10s %s of processor time; at most %s of memory and %" G_GINT64_FORMAT
+           " processes and threads at a time\n",
+           "used", cpu, memory, taken.pids_peak);
+}
+
 static void print_rest(struct command_context *context, const struct job *job)
 {
     g_autoptr(GPtrArray) steps = store_steps(context->store, job->id, NULL);
     g_autoptr(GPtrArray) notes = store_notes(context->store, job->id, NULL);
     if (steps && steps->len > 0) {
+        print_taken(steps);
         putchar('\n');
         print_steps(steps);
     }

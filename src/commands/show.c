@@ -79,10 +79,24 @@ static json_t *step_to_json(const struct step *step)
     json_object_set_new(object, "finished", show_json_number(step->finished_ms));
     json_object_set_new(object, "cpu_us", json_integer(step->cpu_us));
     json_object_set_new(object, "max_rss", json_integer(step->max_rss_bytes));
+    json_object_set_new(object, "memory_peak", show_json_number(step->memory_peak_bytes));
+    json_object_set_new(object, "pids_peak", show_json_number(step->pids_peak));
     json_object_set_new(object, "log_offset", json_integer(step->log_offset));
     json_object_set_new(object, "log_length",
                         step->log_length >= 0 ? json_integer(step->log_length) : json_null());
     return object;
+}
+
+struct show_taken show_taken(const GPtrArray *steps)
+{
+    struct show_taken taken = {0, 0, 0};
+    for (unsigned i = 0; steps && i < steps->len; i++) {
+        const struct step *step = g_ptr_array_index(steps, i);
+        taken.cpu_us += step->cpu_us;
+        taken.memory_peak_bytes = MAX(taken.memory_peak_bytes, step->memory_peak_bytes);
+        taken.pids_peak = MAX(taken.pids_peak, step->pids_peak);
+    }
+    return taken;
 }
 
 json_t *show_json_job(const struct job *job, const GPtrArray *steps)
@@ -91,6 +105,7 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     for (unsigned i = 0; steps && i < steps->len; i++) {
         json_array_append_new(list, step_to_json(g_ptr_array_index(steps, i)));
     }
+    const struct show_taken taken = show_taken(steps);
     json_t *object = json_object();
     json_object_set_new(object, "id", json_integer(job->id));
     json_object_set_new(object, "repo", show_json_text(job->repo));
@@ -111,6 +126,9 @@ json_t *show_json_job(const struct job *job, const GPtrArray *steps)
     json_object_set_new(object, "created", show_json_number(job->created_ms));
     json_object_set_new(object, "started", show_json_number(job->started_ms));
     json_object_set_new(object, "finished", show_json_number(job->finished_ms));
+    json_object_set_new(object, "cpu_us", json_integer(taken.cpu_us));
+    json_object_set_new(object, "memory_peak", show_json_number(taken.memory_peak_bytes));
+    json_object_set_new(object, "pids_peak", show_json_number(taken.pids_peak));
     json_object_set_new(object, "steps", list);
     return object;
 }

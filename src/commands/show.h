@@ -26,6 +26,13 @@ void show_json_set_ref(json_t *object, const char *key);
 /* "main", "tag v1", of a key; escaped. Free with g_free(). */
 char *show_ref(const char *key);
 
+/* What the steps of a job took: the time of all, and the most that one had at a time (0 = unknown).
+ */
+struct show_taken {
+    int64_t cpu_us, memory_peak_bytes, pids_peak;
+};
+struct show_taken show_taken(const GPtrArray *steps);
+
 /* A job with its steps, names as in the store. */
 json_t *show_json_job(const struct job *job, const GPtrArray *steps);
 

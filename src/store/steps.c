@@ -56,6 +56,8 @@ static void *read_step(sqlite3_stmt *row)
     step->max_rss_bytes = sqlite3_column_int64(row, 10);
     step->log_offset = sqlite3_column_int64(row, 11);
     step->log_length = sqlite3_column_int64(row, 12);
+    step->memory_peak_bytes = sqlite3_column_int64(row, 13);
+    step->pids_peak = sqlite3_column_int64(row, 14);
     return step;
 }
 
@@ -76,10 +78,12 @@ bool store_step_finish(struct store *store, const struct step *step, GError **er
     if (!store_write(
             store, error, &changes,
             "UPDATE step SET state = ?, exit_code = ?, signal = ?, reason = ?, finished = ?, "
-            "cpu_us = ?, max_rss = ?, log_length = ? WHERE job = ? AND number = ?",
-            "siisiiiiii", step_state_name(step->state), (int64_t)step->exit_code,
+            "cpu_us = ?, max_rss = ?, memory_peak = ?, pids_peak = ?, log_length = ? "
+            "WHERE job = ? AND number = ?",
+            "siisiiiiiiii", step_state_name(step->state), (int64_t)step->exit_code,
             (int64_t)step->signal, step->reason, step->finished_ms, step->cpu_us,
-            step->max_rss_bytes, step->log_length, step->job, (int64_t)step->number)) {
+            step->max_rss_bytes, step->memory_peak_bytes, step->pids_peak, step->log_length,
+            step->job, (int64_t)step->number)) {
         return false;
     }
     if (changes == 0) {
@@ -96,8 +100,8 @@ GPtrArray *store_steps(struct store *store, int64_t job, GError **error)
         store, error,
         store_prepare(store, error,
                       "SELECT job, number, argv, state, exit_code, signal, reason, "
-                      "started, finished, cpu_us, max_rss, log_offset, log_length "
-                      "FROM step WHERE job = ? ORDER BY number",
+                      "started, finished, cpu_us, max_rss, log_offset, log_length, "
+                      "memory_peak, pids_peak FROM step WHERE job = ? ORDER BY number",
                       "i", job),
         read_step, free_step);
 }

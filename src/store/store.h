@@ -239,7 +239,10 @@ struct step {
     int signal;    /* 0 = none */
     char *reason;  /* in words when it did not succeed, or NULL */
     int64_t started_ms, finished_ms;
-    int64_t cpu_us, max_rss_bytes;  /* of the whole step; 0 = unknown */
+    int64_t cpu_us;                 /* of all processes */
+    int64_t max_rss_bytes;          /* of the greatest process; 0 = unknown */
+    int64_t memory_peak_bytes;      /* of all at one time, with what files they had in memory */
+    int64_t pids_peak;              /* processes and threads at one time; both 0 = unknown */
     int64_t log_offset, log_length; /* in the job's output; length -1 while running */
 };
 void step_free(struct step *step);
