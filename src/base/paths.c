@@ -141,6 +141,11 @@ char *paths_job_control(const struct paths *paths, int64_t job)
     return g_strdup_printf("%s/jobs/%" G_GINT64_FORMAT ".control", paths->state, job);
 }
 
+char *paths_job_groups(const struct paths *paths, int64_t job)
+{
+    return g_strdup_printf("%s/jobs/%" G_GINT64_FORMAT ".groups", paths->state, job);
+}
+
 char *paths_job_temporary(const struct paths *paths, int64_t job)
 {
     return g_strdup_printf("%s/tmp/%" G_GINT64_FORMAT, paths->cache, job);

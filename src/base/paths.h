@@ -40,6 +40,7 @@ char *paths_look_status(const struct paths *paths);
 char *paths_job_log_directory(const struct paths *paths, int64_t job); /* state/logs/12 */
 char *paths_job_lock(const struct paths *paths, int64_t job);          /* state/jobs/12.lock */
 char *paths_job_control(const struct paths *paths, int64_t job); /* state/jobs/12.control, a FIFO */
+char *paths_job_groups(const struct paths *paths, int64_t job);  /* state/jobs/12.groups */
 char *paths_job_temporary(const struct paths *paths, int64_t job); /* cache/tmp/12 */
 
 #endif

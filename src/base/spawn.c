@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +147,57 @@ static int try_programs(const struct plan *plan)
     return result;
 }
 
+/* A hard limit below the wanted one stands: only some may raise it, and it is stricter. */
+static bool limit_resource(int resource, int64_t most)
+{
+    struct rlimit limit;
+    if (most <= 0) {
+        return true;
+    }
+    if (getrlimit(resource, &limit) != 0) {
+        return false;
+    }
+    rlim_t wanted = MIN((rlim_t)most, limit.rlim_max);
+    limit = (struct rlimit){.rlim_cur = wanted, .rlim_max = wanted};
+    return setrlimit(resource, &limit) == 0;
+}
+
+/* Raising it needs no privilege; without /proc it stays as it is. */
+static void set_oom_score(const char *score)
+{
+#ifdef __linux__
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, score, strlen(score));
+        (void)ignored;
+        close(fd);
+    }
+#else
+    (void)score;
+#endif
+}
+
+/* The groups first: what the rest costs is theirs. "0" is the writing process itself, cgroups(7).
+ */
+static bool apply_limits(const struct spawn_limits *limits)
+{
+    for (int i = 0; i < limits->join_count; i++) {
+        if (write(limits->join_fds[i], "0", 1) != 1) {
+            return false;
+        }
+    }
+    if (limits->oom_score_adj) {
+        set_oom_score(limits->oom_score_adj);
+    }
+    if (limits->nice > 0 &&
+        setpriority(PRIO_PROCESS, 0,
+                    MIN(getpriority(PRIO_PROCESS, 0) + limits->nice, PRIO_MAX - 1)) != 0) {
+        return false;
+    }
+    return limit_resource(RLIMIT_FSIZE, limits->file_max_bytes) &&
+           limit_resource(RLIMIT_NPROC, limits->processes_max);
+}
+
 static void run_child(struct plan *plan, pid_t parent)
 {
     const struct spawn_options *options = plan->options;
@@ -169,6 +221,9 @@ static void run_child(struct plan *plan, pid_t parent)
 #else
     (void)parent;
 #endif
+    if (options->limits && !apply_limits(options->limits)) {
+        fail_child(plan, SPAWN_STAGE_LIMITS, errno);
+    }
     if (!place_fds(plan)) {
         fail_child(plan, SPAWN_STAGE_SETUP, errno);
     }
@@ -190,6 +245,8 @@ static bool report_failure(const struct spawn_options *options, const struct spa
     static const char *const verbs[] = {[SPAWN_STAGE_NONE] = "start",
                                         [SPAWN_STAGE_FORK] = "make a process for",
                                         [SPAWN_STAGE_SETUP] = "set up a process for",
+                                        [SPAWN_STAGE_LIMITS] = "set the limits (memory_max, "
+                                                               "pids_max, disk_max, nice) of",
                                         [SPAWN_STAGE_DIRECTORY] = "enter the directory",
                                         [SPAWN_STAGE_EXEC] = "execute"};
     return error_set_errno(error, BASE_ERROR, told->errnum, "cannot %s %s", verbs[told->stage],

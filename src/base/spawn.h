@@ -18,7 +18,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8 };
+/* What the child does to itself before it executes, so that nothing it starts escapes it. */
+struct spawn_limits {
+    /* opened cgroup.procs files of the groups that it joins; at most SPAWN_MAX_JOINED */
+    const int *join_fds;
+    int join_count;
+    int nice;                  /* added to this process's; 0 = nothing */
+    const char *oom_score_adj; /* "500", as proc(5) takes it, if it can be set; NULL = as it is */
+    int64_t file_max_bytes;    /* RLIMIT_FSIZE; 0 = as it is */
+    int64_t processes_max;     /* RLIMIT_NPROC; 0 = as it is */
+};
+
+enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8, SPAWN_MAX_JOINED = 8 };
 
 struct spawn_options {
     /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */
@@ -33,19 +44,21 @@ struct spawn_options {
     bool new_session; /* setsid(): own session and process group */
     /* Linux: sent to the child when this thread's process ends; 0 = none */
     int parent_death_signal;
+    const struct spawn_limits *limits; /* or NULL */
 };
 
 #define SPAWN_OPTIONS_INIT                                                                         \
     {                                                                                              \
         .argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                  \
         .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fds = NULL, .pass_count = 0, \
-        .new_session = false, .parent_death_signal = 0                                             \
+        .new_session = false, .parent_death_signal = 0, .limits = NULL                             \
     }
 
 enum spawn_stage {
     SPAWN_STAGE_NONE,
     SPAWN_STAGE_FORK,
     SPAWN_STAGE_SETUP,
+    SPAWN_STAGE_LIMITS,
     SPAWN_STAGE_DIRECTORY,
     SPAWN_STAGE_EXEC
 };

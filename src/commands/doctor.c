@@ -189,6 +189,7 @@ static int examine(struct doctor *doctor)
     doctor_check_state(doctor);
     doctor_check_service(doctor);
     doctor_check_sandbox(doctor);
+    doctor_check_limits(doctor);
     doctor_check_webhooks(doctor);
     doctor_check_remotes(doctor);
     doctor_look_at(doctor, "its own end");

@@ -4,8 +4,8 @@
  * 1. command_doctor() fills a struct doctor and calls the parts one after another.
  * 2. A part announces with doctor_look_at() what it is about to look at, and reports each finding
  *    with doctor_add(): one line each, printed at once, or one element of the JSON list at the end.
- * 3. Nothing is changed: no directory or file is made, nothing is started but programs that only
- *    tell something, each with a time limit.
+ * 3. Nothing is changed: no directory or file is made (but control groups, for a moment), nothing
+ * is started but programs that only tell something, each with a time limit.
  */
 #ifndef PHANTOM_CI_COMMANDS_DOCTOR_H
 #define PHANTOM_CI_COMMANDS_DOCTOR_H
@@ -76,6 +76,7 @@ void doctor_check_resources(struct doctor *doctor);
 void doctor_check_state(struct doctor *doctor);
 void doctor_check_service(struct doctor *doctor);
 void doctor_check_sandbox(struct doctor *doctor);
+void doctor_check_limits(struct doctor *doctor);
 void doctor_check_webhooks(struct doctor *doctor);
 void doctor_check_remotes(struct doctor *doctor);
 

@@ -74,36 +74,10 @@ static void check_kernel(struct doctor *doctor)
                abilities_has_seccomp() ? "filters can be used" : "filters are not available");
 }
 
-static void check_cgroups(struct doctor *doctor)
-{
-    static const char mend[] =
-        "run it as a service with Delegate=yes, on a system with control groups of version 2";
-    g_autofree char *directory = NULL;
-    switch (abilities_cgroup(&directory)) {
-    case ABILITIES_CGROUP_NONE:
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
-                   "there are none: jobs can't be limited in memory and processes");
-        break;
-    case ABILITIES_CGROUP_V1:
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
-                   "limits are those of version 1, which has no cgroup.kill and is not delegated");
-        break;
-    case ABILITIES_CGROUP_V2:
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", mend,
-                   "version 2, but %s is not this user's to divide", directory);
-        break;
-    case ABILITIES_CGROUP_DELEGATED:
-        doctor_add(doctor, DOCTOR_INFO, "sandbox", "control groups", NULL,
-                   "version 2 with cgroup.kill, and %s is this user's to divide", directory);
-        break;
-    }
-}
-
 void doctor_check_sandbox(struct doctor *doctor)
 {
     doctor_look_at(doctor, "sandbox");
     check_user_namespaces(doctor);
     check_bubblewrap(doctor);
     check_kernel(doctor);
-    check_cgroups(doctor);
 }

@@ -9,9 +9,13 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/job_group.h"
 #include "base/lock.h"
 #include "base/units.h"
 #include "commands/gc.h"
+
+/* For what a dead job has left in its control groups. */
+enum { GROUP_PATIENCE_MS = 1000 };
 
 struct pass {
     struct gc *gc;
@@ -327,6 +331,7 @@ static void remove_traces(struct pass *pass, int64_t job)
     } else {
         gc_note_failure(pass->gc, NULL, error);
     }
+    job_group_end(paths, job, GROUP_PATIENCE_MS);
     unlink(control);
     unlink(lock);
 }
@@ -338,8 +343,9 @@ static void remove_leftover_traces(struct pass *pass)
     auto_fd temporary_fd = open_directory(paths->cache, "tmp");
     g_autoptr(GArray) locks = list_numbers(jobs_fd, ".lock");
     g_autoptr(GArray) controls = list_numbers(jobs_fd, ".control");
+    g_autoptr(GArray) groups = list_numbers(jobs_fd, ".groups");
     g_autoptr(GArray) temporary = list_numbers(temporary_fd, "");
-    GArray *const all[] = {locks, controls, temporary};
+    GArray *const all[] = {locks, controls, groups, temporary};
     g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
     for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
         for (unsigned j = 0; j < all[i]->len; j++) {

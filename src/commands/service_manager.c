@@ -68,14 +68,14 @@ pid_t service_manager_main_pid(bool for_user)
     return (pid_t)strtol(out, NULL, 10);
 }
 
-bool service_holds_lock(const struct paths *paths, pid_t pid)
+pid_t service_lock_holder(const struct paths *paths)
 {
     g_autofree char *path = paths_daemon_lock(paths);
     struct stat status;
     size_t length = 0;
     g_autofree char *locks = file_read("/proc/locks", LOCKS_MAX_BYTES, &length, NULL);
-    if (!locks || pid <= 1 || stat(path, &status) < 0) {
-        return false;
+    if (!locks || stat(path, &status) < 0) {
+        return 0;
     }
     /* "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF" (proc_locks(5)) */
     g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
@@ -87,9 +87,14 @@ bool service_holds_lock(const struct paths *paths, pid_t pid)
         const char *at = strstr(*line, "FLOCK");
         if (at &&
             sscanf(at, "FLOCK ADVISORY WRITE %d %x:%x:%lu", &holder, &major, &minor, &inode) == 4 &&
-            holder == pid && inode == (unsigned long)status.st_ino) {
-            return true;
+            holder > 1 && inode == (unsigned long)status.st_ino) {
+            return holder;
         }
     }
-    return false;
+    return 0;
+}
+
+bool service_holds_lock(const struct paths *paths, pid_t pid)
+{
+    return pid > 1 && service_lock_holder(paths) == pid;
 }

@@ -21,6 +21,10 @@ bool service_manager_run(bool for_user, const char *const *words, char **out, GE
 /* The main process of the unit, 0 = it does not run or there is no such unit. */
 pid_t service_manager_main_pid(bool for_user);
 
+/* The daemon of this state directory: the process that holds its lock (Linux, by /proc/locks); 0 =
+ * there is none, or it can't be told. */
+pid_t service_lock_holder(const struct paths *paths);
+
 /* Whether that process is the daemon that holds the lock of this state directory (Linux, by
  * /proc/locks). */
 bool service_holds_lock(const struct paths *paths, pid_t pid);

@@ -76,7 +76,14 @@ struct repo_config {
     enum approval_choice
         workflow_approval; /* a workflow that is new or changed waits for a person */
     char **approve_paths;  /* patterns (config/path_filter.h) of what else is approved with it */
-    unsigned line;         /* of the header in Repo.toml; not part of the JSON form */
+    /* What a job may take; 0 = no limit. See job/limits.h. */
+    int64_t memory_max_bytes; /* all processes of a step together */
+    int pids_max;             /* processes and threads of a step */
+    int cpu_max_milli;        /* thousandths of one processor */
+    int64_t disk_max_bytes;   /* workspace and TMPDIR together */
+    int64_t idle_timeout_ms;  /* a step without output for so long is ended */
+    int nice;                 /* added to phantom_ci's own, 0 to 19 */
+    unsigned line;            /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {

@@ -31,6 +31,7 @@ static json_t *encode_field(const struct schema_key *key, const void *field)
     case SCHEMA_INTEGER:
     case SCHEMA_CHOICE:
     case SCHEMA_SWITCH:
+    case SCHEMA_PROCESSORS:
         return json_integer(*(const int *)field);
     case SCHEMA_UNSIGNED:
         return json_integer(*(const unsigned *)field);
@@ -96,6 +97,9 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_SWITCH:
         *(int *)field = (int)number;
         return json_is_integer(value) && number >= 0 && number <= 2;
+    case SCHEMA_PROCESSORS:
+        *(int *)field = (int)number;
+        return json_is_integer(value) && number >= 0 && number <= key->maximum;
     case SCHEMA_UNSIGNED:
         *(unsigned *)field = (unsigned)number;
         return json_is_integer(value) && number >= key->minimum && number <= key->maximum;

@@ -8,6 +8,9 @@
 
 enum { NAME_MAX_BYTES = 100 };
 
+/* Below the first no program starts; the second is Linux's own limit on 64-bit machines. */
+enum { MEMORY_MINIMUM_BYTES = 4 << 20, PIDS_MAXIMUM = 4 << 20, DISK_MINIMUM_BYTES = 64 << 10 };
+
 #ifdef PHANTOM_CI_FAULTS
 /* Developer builds poll faster, so that tests need not wait. */
 enum { POLL_MINIMUM_MS = 50 };
@@ -242,15 +245,18 @@ const struct schema_key repo_section_keys[] = {
     {"workflow_approval", SCHEMA_CHOICE, FIELD(workflow_approval), .choices = approval_choices},
     {"approve_paths", SCHEMA_STRING_LIST, FIELD(approve_paths), .check = check_pattern},
 
+    {"memory_max", SCHEMA_SIZE, FIELD(memory_max_bytes), MEMORY_MINIMUM_BYTES, .zero_word = "none"},
+    {"pids_max", SCHEMA_INTEGER, FIELD(pids_max), 0, PIDS_MAXIMUM},
+    {"cpu_max", SCHEMA_PROCESSORS, FIELD(cpu_max_milli), 10, 4096 * 1000},
+    {"disk_max", SCHEMA_SIZE, FIELD(disk_max_bytes), DISK_MINIMUM_BYTES, .zero_word = "none"},
+    {"idle_timeout", SCHEMA_DURATION, FIELD(idle_timeout_ms), 100, 30 * DAY_MS,
+     .zero_word = "none"},
+    {"nice", SCHEMA_INTEGER, FIELD(nice), 0, 19},
+
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
 
-    {"memory_max", SCHEMA_SIZE, .minimum = 1, .state = SCHEMA_LATER},
-    {"pids_max", SCHEMA_INTEGER, .minimum = 1, .maximum = G_MAXINT, .state = SCHEMA_LATER},
     {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
-    {"cpu_max", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"disk_max", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"idle_timeout", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},

@@ -158,6 +158,48 @@ static bool read_quantity(const struct reading *reading)
     return true;
 }
 
+/* "150%": digits, perhaps a point and more of them. False for anything else. */
+static bool parse_percent(const char *text, double *processors)
+{
+    char *end = NULL;
+    size_t digits = strspn(text, "0123456789.");
+    *processors = g_ascii_strtod(text, &end) / 100;
+    return digits > 0 && end == text + digits && strcmp(end, "%") == 0;
+}
+
+static bool read_processors(const struct reading *reading)
+{
+    static const char expected[] = "a number of processors such as 1.5, or \"150%\"";
+    const struct toml_value *value = reading->value;
+    const struct schema_key *key = reading->key;
+    double number = 0;
+    if (value->type == TOML_INTEGER) {
+        number = (double)value->as.integer;
+    } else if (value->type == TOML_FLOAT) {
+        number = value->as.real;
+    } else if (value->type != TOML_STRING) {
+        return complain(reading, value, expected);
+    } else if (!is_plain_string(reading, value)) {
+        return false;
+    } else if (!parse_percent(value->as.string.bytes, &number)) {
+        diagnostics_add(reading->diagnostics, reading->file, value->line, value->column,
+                        "\"%s\" must be %s, found \"%s\"", key->name, expected,
+                        value->as.string.bytes);
+        return false;
+    }
+    /* So written, a NaN is refused as well. */
+    if (number != 0 &&
+        !(number * 1000 >= (double)key->minimum && number * 1000 <= (double)key->maximum)) {
+        diagnostics_add(reading->diagnostics, reading->file, value->line, value->column,
+                        "\"%s\" must be from %g to %g processors, or 0 for no limit, found %g",
+                        key->name, (double)key->minimum / 1000, (double)key->maximum / 1000,
+                        number);
+        return false;
+    }
+    *(int *)reading->field = (int)(number * 1000 + 0.5);
+    return true;
+}
+
 static int find_choice(const char *const *choices, const char *text)
 {
     for (int i = 0; choices[i]; i++) {
@@ -315,6 +357,7 @@ static bool (*const readers[])(const struct reading *) = {
     [SCHEMA_SIZE] = read_quantity,           [SCHEMA_CHOICE] = read_choice,
     [SCHEMA_STRING_LIST] = read_list,        [SCHEMA_COMMA_LIST] = read_list,
     [SCHEMA_ENVIRONMENT] = read_environment, [SCHEMA_ANY] = read_any,
+    [SCHEMA_PROCESSORS] = read_processors,
 };
 
 static bool is_list(const struct schema_key *key)
@@ -431,6 +474,7 @@ void schema_copy(const struct schema_key *keys, const void *source, void *target
         [SCHEMA_BOOLEAN] = sizeof(bool),     [SCHEMA_SWITCH] = sizeof(int),
         [SCHEMA_DURATION] = sizeof(int64_t), [SCHEMA_SIZE] = sizeof(int64_t),
         [SCHEMA_CHOICE] = sizeof(int),       [SCHEMA_ANY] = 0,
+        [SCHEMA_PROCESSORS] = sizeof(int),
     };
     for (; keys->name; keys++) {
         const void *from = (const char *)source + keys->offset;

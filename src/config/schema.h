@@ -14,15 +14,17 @@
 #include "config/toml.h"
 
 enum schema_type {
-    SCHEMA_STRING,      /* char * */
-    SCHEMA_INTEGER,     /* int, from minimum to maximum */
-    SCHEMA_UNSIGNED,    /* unsigned, from minimum to maximum */
-    SCHEMA_BOOLEAN,     /* bool */
-    SCHEMA_SWITCH,      /* true or false, where absence means a third thing: an enum stored as int,
-                         * 0 = absent, 1 = false, 2 = true */
-    SCHEMA_DURATION,    /* int64_t milliseconds, from minimum */
-    SCHEMA_SIZE,        /* int64_t bytes, from minimum; a string or an integer */
-    SCHEMA_CHOICE,      /* an enum stored as int; `choices` in the order of its values */
+    SCHEMA_STRING,     /* char * */
+    SCHEMA_INTEGER,    /* int, from minimum to maximum */
+    SCHEMA_UNSIGNED,   /* unsigned, from minimum to maximum */
+    SCHEMA_BOOLEAN,    /* bool */
+    SCHEMA_SWITCH,     /* true or false, where absence means a third thing: an enum stored as int,
+                        * 0 = absent, 1 = false, 2 = true */
+    SCHEMA_DURATION,   /* int64_t milliseconds, from minimum */
+    SCHEMA_SIZE,       /* int64_t bytes, from minimum; a string or an integer */
+    SCHEMA_PROCESSORS, /* int, thousandths of a processor, from minimum to maximum, or 0 = no limit:
+                        * a number (1.5) or a string in percent of one processor ("150%") */
+    SCHEMA_CHOICE,     /* an enum stored as int; `choices` in the order of its values */
     SCHEMA_STRING_LIST, /* char **: an array of strings, or one string; "" is the empty list */
     SCHEMA_COMMA_LIST,  /* char **: an array of strings, or one string with commas */
     SCHEMA_ENVIRONMENT, /* char ** of "K=V": a table of strings, integers and booleans */
@@ -45,7 +47,7 @@ struct schema_key {
     int64_t minimum, maximum;   /* maximum 0 = none, for durations and sizes */
     const char *const *choices; /* NULL-terminated */
     enum schema_state state;
-    const char *zero_word;   /* durations: this word stands for 0, whatever the minimum */
+    const char *zero_word;   /* durations, sizes: this word stands for 0, whatever the minimum */
     const char *empty_array; /* why an array without elements is refused; NULL = it is not */
     /* A further check of a string or of each string of a list; false with `why` (freed by the
      * schema) set. */

@@ -13,12 +13,15 @@
 #include "base/event.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/job_group.h"
 #include "base/job_token.h"
 #include "base/lock.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "daemon/launch.h"
 #include "notify/tell.h"
+
+enum { GROUP_PATIENCE_MS = 5000 };
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -38,24 +41,35 @@ static bool has_token(const char *pid_name, const char *token)
     return false;
 }
 
-/* The pidfd is taken first and the token read after it, so that a recycled pid is never hit. */
-static bool kill_if_marked(const char *pid_name, const char *token)
+/* By the control group, which a process can't leave without the right to write there, or by the
+ * environment, which it can wipe. */
+static bool is_of_job(const char *pid_name, const char *group, const char *token)
+{
+    return job_group_has_process(group, pid_name) || has_token(pid_name, token);
+}
+
+/* The pidfd is taken first and the marks read after it, so that a recycled pid is never hit. */
+static bool kill_if_marked(const char *pid_name, const char *group, const char *token)
 {
     long number = strtol(pid_name, NULL, 10);
-    if (number <= 1 || number == getpid() || !has_token(pid_name, token)) {
+    if (number <= 1 || number == getpid() || !is_of_job(pid_name, group, token)) {
         return false;
     }
     auto_fd pidfd = spawn_open_pidfd((pid_t)number);
-    if (pidfd < 0 || !has_token(pid_name, token)) {
+    if (pidfd < 0 || !is_of_job(pid_name, group, token)) {
         return false;
     }
     return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
 }
 
 /* The last of several nets: a guard and a worker that were killed in one instant leave their steps
- * to init, and only their environment still tells whose they were. */
-static void kill_leftovers(const char *token)
+ * to init, and only their control groups and their environment still tell whose they were. */
+static void kill_leftovers(const struct paths *paths, int64_t job)
 {
+    g_autofree char *token = job_token(paths->state, job);
+    g_autofree char *group = job_group_name(paths->state, job);
+    /* What it was freezing when it died has to be thawed, so the groups come first. */
+    job_group_end(paths, job, GROUP_PATIENCE_MS);
     bool found = true;
     for (unsigned pass = 0; found && pass < KILL_PASSES; pass++) {
         found = false;
@@ -63,7 +77,7 @@ static void kill_leftovers(const char *token)
         const struct dirent *entry;
         while (directory && (entry = readdir(directory))) {
             if (g_ascii_isdigit(entry->d_name[0])) {
-                found = kill_if_marked(entry->d_name, token) || found;
+                found = kill_if_marked(entry->d_name, group, token) || found;
             }
         }
         if (directory) {
@@ -72,9 +86,10 @@ static void kill_leftovers(const char *token)
     }
 }
 #else
-static void kill_leftovers(const char *token)
+static void kill_leftovers(const struct paths *paths, int64_t job)
 {
-    (void)token;
+    (void)paths;
+    (void)job;
 }
 #endif
 
@@ -88,6 +103,7 @@ static void remove_traces(const struct paths *paths, int64_t job)
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, job);
         event_print(EVENT_WARNING, "directory left", "job", id, "err", error->message, NULL);
     }
+    job_group_end(paths, job, GROUP_PATIENCE_MS);
     unlink(control);
     unlink(lock);
 }
@@ -154,8 +170,7 @@ bool reconcile_job(const struct paths *paths, struct store *store, const struct 
     }
     bool good = true;
     if (job->state == JOB_RUNNING) {
-        g_autofree char *token = job_token(paths->state, id);
-        kill_leftovers(token);
+        kill_leftovers(paths, id);
         good = record_interruption(store, repo, job, interrupted, error);
     }
     if (good && job->state != JOB_QUEUED) {

@@ -204,7 +204,7 @@ static bool pipes_open(struct pipes *pipes, GError **error)
 }
 
 static pid_t spawn(const struct bubblewrap_call *call, const struct pipes *pipes, int environment,
-                   int output_fd, GError **error)
+                   int output_fd, const struct spawn_limits *limits, GError **error)
 {
     static const char *const nothing[] = {NULL};
     int passed[SPAWN_MAX_PASSED] = {pipes->report[1], pipes->control[0], environment};
@@ -222,6 +222,7 @@ static pid_t spawn(const struct bubblewrap_call *call, const struct pipes *pipes
     options.pass_count = count;
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
+    options.limits = limits;
     return spawn_start(&options, NULL, error);
 }
 
@@ -288,7 +289,8 @@ static void end_leader(pid_t leader)
 
 pid_t confined_start(const struct confinement *confinement, const char *const *argv,
                      const char *const *envp, int output_fd, int64_t deadline_ms,
-                     struct confined *confined, struct spawn_failure *failure, GError **error)
+                     const struct spawn_limits *limits, struct confined *confined,
+                     struct spawn_failure *failure, GError **error)
 {
     struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}};
     auto_fd environment = open_environment(envp, error);
@@ -297,7 +299,7 @@ pid_t confined_start(const struct confinement *confinement, const char *const *a
                                                confinement->plan, argv, error)
                          : NULL;
     bool piped = call && pipes_open(&pipes, error);
-    pid_t leader = piped ? spawn(call, &pipes, environment, output_fd, error) : -1;
+    pid_t leader = piped ? spawn(call, &pipes, environment, output_fd, limits, error) : -1;
     bubblewrap_call_free(call);
     fd_close(&pipes.report[1]);
     fd_close(&pipes.control[0]);

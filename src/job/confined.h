@@ -57,7 +57,8 @@ struct confined {
  * SPAWN_STAGE_EXEC when it was the program that could not be executed. */
 pid_t confined_start(const struct confinement *confinement, const char *const *argv,
                      const char *const *envp, int output_fd, int64_t deadline_ms,
-                     struct confined *confined, struct spawn_failure *failure, GError **error);
+                     const struct spawn_limits *limits, struct confined *confined,
+                     struct spawn_failure *failure, GError **error);
 
 /* SIGTERM to everything inside. */
 void confined_terminate(struct confined *confined);

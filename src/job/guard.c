@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/job_group.h"
 #include "job/reap.h"
 #include "job/stop.h"
+
+enum { GROUP_PATIENCE_MS = 1000 };
 
 static volatile sig_atomic_t worker_pid;
 
@@ -48,7 +51,8 @@ static void clean_up(const struct paths *paths, int64_t job, bool worker_came_to
 {
     g_autofree char *temporary = paths_job_temporary(paths, job);
     g_autofree char *lock = paths_job_lock(paths, job);
-    reap_everything(0, NULL);
+    job_group_end(paths, job, GROUP_PATIENCE_MS);
+    reap_everything(0, NULL, NULL);
     file_remove_tree_at_path(temporary, NULL);
     if (worker_came_to_its_end) {
         stop_remove(paths, job);

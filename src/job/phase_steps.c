@@ -1,4 +1,5 @@
 /* The last phase of a job: its steps, one after the other. */
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,24 +95,76 @@ static void remember_failure(struct worker *worker, struct step *step)
     }
 }
 
+/* "exit 1: pids_max is 20, ..."; either may be NULL, and nothing is said of a success. Frees both.
+ */
+static char *join_words(char *words, char *cause)
+{
+    if (!words || !cause) {
+        g_free(words ? cause : NULL);
+        return words;
+    }
+    char *joined = g_strdup_printf("%s; %s", words, cause);
+    g_free(words);
+    g_free(cause);
+    return joined;
+}
+
+static void judge_exit(const struct step_outcome *outcome, const struct repo_config *repo,
+                       struct step *step)
+{
+    int status = outcome->wait_status;
+    step->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    step->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    step->state = step->exit_code == 0 && !outcome->over ? STEP_SUCCESS : STEP_FAILED;
+    bool too_big =
+        repo->disk_max_bytes > 0 && (step->signal == SIGXFSZ || step->exit_code == 128 + SIGXFSZ);
+    if (too_big) {
+        g_autofree char *ended = spawn_format_status(status);
+        g_autofree char *limit = units_format_size(repo->disk_max_bytes);
+        step->reason =
+            g_strdup_printf("%s: a file would have grown beyond disk_max, %s", ended, limit);
+    } else if (outcome->over) {
+        step->reason = g_strdup(outcome->over);
+    } else if (outcome->cause && step->signal == SIGKILL) {
+        /* Without the guesses of explain_status(). */
+        g_autofree char *killed = spawn_format_status(status);
+        step->reason = g_strdup_printf("%s: %s", killed, outcome->cause);
+    } else {
+        step->reason = join_words(explain_status(status), g_strdup(outcome->cause));
+    }
+}
+
 /* What the outcome means for the step, in its state and in words. */
 static void judge(struct worker *worker, const struct step_outcome *outcome, const char *path,
                   const GError *error, const struct workflow_step *wanted, struct step *step)
 {
     step->exit_code = -1;
     switch (outcome->end) {
-    case STEP_END_NOT_STARTED:
-        step->state = outcome->failure.stage >= SPAWN_STAGE_DIRECTORY ? STEP_FAILED : STEP_ERROR;
-        step->reason = outcome->failure.stage >= SPAWN_STAGE_DIRECTORY
-                           ? explain_spawn_failure(&outcome->failure, wanted->argv[0], path)
-                           : g_strdup(error ? error->message : "it could not be started");
+    case STEP_END_NOT_STARTED: {
+        bool its_own = outcome->failure.stage >= SPAWN_STAGE_DIRECTORY;
+        step->state = its_own ? STEP_FAILED : STEP_ERROR;
+        step->reason =
+            join_words(its_own ? explain_spawn_failure(&outcome->failure, wanted->argv[0], path)
+                               : g_strdup(error ? error->message : "it could not be started"),
+                       g_strdup(outcome->cause));
         return;
+    }
     case STEP_END_TIMEOUT: {
         g_autofree char *timeout = units_format_duration(worker->repo->timeout_ms);
         step->state = STEP_TIMEOUT;
         step->reason = g_strdup_printf("the job's timeout of %s is over", timeout);
         return;
     }
+    case STEP_END_IDLE: {
+        g_autofree char *idle = units_format_duration(worker->repo->idle_timeout_ms);
+        step->state = STEP_TIMEOUT;
+        step->reason = g_strdup_printf("it wrote nothing for %s (idle_timeout)", idle);
+        return;
+    }
+    case STEP_END_LIMIT:
+        step->state = STEP_FAILED;
+        step->reason = g_strdup(outcome->over);
+        return;
     case STEP_END_STOPPED:
         step->state = worker->stop == JOB_STOP_KILL ? STEP_INTERRUPTED : STEP_CANCELED;
         step->reason = g_strdup(worker->stop_reason);
@@ -121,10 +174,7 @@ static void judge(struct worker *worker, const struct step_outcome *outcome, con
         step->reason = g_strdup(error ? error->message : "its output could not be kept");
         return;
     case STEP_END_EXITED:
-        step->exit_code = WIFEXITED(outcome->wait_status) ? WEXITSTATUS(outcome->wait_status) : -1;
-        step->signal = WIFSIGNALED(outcome->wait_status) ? WTERMSIG(outcome->wait_status) : 0;
-        step->state = step->exit_code == 0 ? STEP_SUCCESS : STEP_FAILED;
-        step->reason = explain_status(outcome->wait_status);
+        judge_exit(outcome, worker->repo, step);
         return;
     }
 }
@@ -158,6 +208,19 @@ static bool end_job(struct worker *worker, const struct workflow_step *wanted,
                       step->number, words, step->reason, hint ? "; " : "", hint ? hint : "");
 }
 
+/* What the job should know although the step's reason does not say it. */
+static void tell_of_limits(struct worker *worker, const struct workflow_step *wanted,
+                           const struct step_outcome *outcome, const struct step *step)
+{
+    g_autofree char *note = limits_take_note(worker->step_limits);
+    if (note) {
+        worker_note(worker, "%s", note);
+    }
+    if (outcome->cause && step->state == STEP_SUCCESS) {
+        worker_note(worker, "step %" G_GUINT64_FORMAT ": %s", wanted->number, outcome->cause);
+    }
+}
+
 static void run_program(struct worker *worker, const struct workflow_step *wanted,
                         struct step *step)
 {
@@ -180,6 +243,8 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
         .confinement = worker->confinement,
         .deadline_ms = worker->deadline_ms,
         .grace_ms = worker->repo->grace_ms,
+        .idle_ms = worker->repo->idle_timeout_ms,
+        .limits = worker->step_limits,
         .stop_fd = worker->stop_fd,
         .should_stop = should_stop,
         .sink = take_output,
@@ -195,6 +260,9 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
     judge(worker, &outcome, path, error, wanted, step);
     step->cpu_us = outcome.cpu_us;
     step->max_rss_bytes = outcome.max_rss_bytes;
+    step->memory_peak_bytes = outcome.memory_peak_bytes;
+    step->pids_peak = outcome.pids_peak;
+    tell_of_limits(worker, wanted, &outcome, step);
     if (outcome.left_count > 0) {
         worker_note(worker, "step %" G_GUINT64_FORMAT " left %u process%s behind (%s), killed",
                     wanted->number, outcome.left_count, outcome.left_count == 1 ? "" : "es",
@@ -253,6 +321,9 @@ bool phase_steps(struct worker *worker)
     if (note) {
         worker_note(worker, "%s", note);
     }
+    worker->step_limits =
+        limits_new(worker->repo, &worker->options->paths, worker->job->id,
+                   checkout_path(worker->checkout), worker->temporary, worker->confinement != NULL);
     bool good = true;
     for (unsigned i = 0; good && i < worker->workflow->steps->len; i++) {
         const struct workflow_step *wanted = g_ptr_array_index(worker->workflow->steps, i);

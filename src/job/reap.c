@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
+#include "base/job_group.h"
 #include "base/spawn.h"
 
 #ifdef __linux__
@@ -21,6 +24,7 @@
 #endif
 
 enum { FIRST_PAUSE_US = 500, LONGEST_PAUSE_US = 50000, NAMES_SHOWN = 5, STAT_MAX_BYTES = 1024 };
+enum { GROUP_PATIENCE_MS = 100, ROLLUP_MAX_BYTES = 64 * 1024 };
 
 bool reap_become_subreaper(void)
 {
@@ -34,6 +38,8 @@ bool reap_become_subreaper(void)
 struct process {
     pid_t pid, parent;
     unsigned long long start_time; /* with the pid, this names a process for ever */
+    long threads, resident_pages;
+    uid_t owner;
     char state;
     char name[32];
 };
@@ -53,15 +59,19 @@ static bool read_process(pid_t pid, struct process *process)
         return false;
     }
     text[length] = '\0';
+    struct stat status;
     char *open_at = strchr(text, '(');
     char *close_at = strrchr(text, ')');
     int parent = 0;
-    if (!open_at || !close_at ||
+    if (!open_at || !close_at || fstat(fd, &status) != 0 ||
         sscanf(close_at + 1,
-               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &process->state, &parent, &process->start_time) != 3) {
+               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu "
+               "%*u %ld",
+               &process->state, &parent, &process->threads, &process->start_time,
+               &process->resident_pages) != 5) {
         return false;
     }
+    process->owner = status.st_uid;
     process->pid = pid;
     process->parent = parent;
     *close_at = '\0';
@@ -127,6 +137,11 @@ static void signal_process(const struct process *process, int signal_number)
 
 #else
 
+static GArray *list_all_processes(void)
+{
+    return g_array_new(FALSE, FALSE, sizeof(struct process));
+}
+
 static GArray *list_descendants(void)
 {
     return g_array_new(FALSE, FALSE, sizeof(struct process));
@@ -172,9 +187,13 @@ void reap_signal_all(int signal_number)
     }
 }
 
-/* All are stopped before any is killed: what is stopped can't fork while its siblings die. */
-static void kill_all(const GArray *descendants)
+/* All are stopped before any is killed: what is stopped can't fork while its siblings die. In the
+ * groups that is the kernel's work, and the loop finds who is in none. */
+static void kill_all(const GArray *descendants, reap_groups groups)
 {
+    if (groups) {
+        job_group_kill(groups, GROUP_PATIENCE_MS);
+    }
     for (unsigned i = 0; i < descendants->len; i++) {
         signal_process(&g_array_index(descendants, struct process, i), SIGSTOP);
     }
@@ -183,7 +202,7 @@ static void kill_all(const GArray *descendants)
     }
 }
 
-void reap_everything(int grace_ms, struct reap_report *report)
+void reap_everything(int grace_ms, reap_groups groups, struct reap_report *report)
 {
     int64_t kill_at_ms = clock_monotonic_ms() + grace_ms;
     g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
@@ -195,7 +214,7 @@ void reap_everything(int grace_ms, struct reap_report *report)
             count_new(report, seen, &g_array_index(descendants, struct process, i));
         }
         if (clock_monotonic_ms() >= kill_at_ms) {
-            kill_all(descendants);
+            kill_all(descendants, groups);
         } else {
             for (unsigned i = 0; i < descendants->len; i++) {
                 const struct process *process = &g_array_index(descendants, struct process, i);
@@ -208,4 +227,50 @@ void reap_everything(int grace_ms, struct reap_report *report)
         usleep(pause_us);
         pause_us = MIN(pause_us * 2, LONGEST_PAUSE_US);
     }
+}
+
+void reap_measure(struct reap_usage *usage)
+{
+    g_autoptr(GArray) descendants = list_descendants();
+    *usage = (struct reap_usage){0, 0};
+    for (unsigned i = 0; i < descendants->len; i++) {
+        const struct process *process = &g_array_index(descendants, struct process, i);
+        if (process->state != 'Z') {
+            usage->tasks += process->threads;
+            usage->memory_bytes += (int64_t)process->resident_pages * sysconf(_SC_PAGESIZE);
+        }
+    }
+}
+
+/* "Pss:  123 kB" of /proc/<pid>/smaps_rollup (Linux 4.14), which only a user who may trace the
+ * process can read; for another its resident pages stand. */
+static int64_t proportional_bytes(const struct process *process)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/smaps_rollup", (int)process->pid);
+    size_t length = 0;
+    g_autofree char *text = file_read(path, ROLLUP_MAX_BYTES, &length, NULL);
+    const char *line = text ? strstr(text, "\nPss:") : NULL;
+    return line ? (int64_t)strtoll(line + strlen("\nPss:"), NULL, 10) * 1024
+                : (int64_t)process->resident_pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t reap_measure_shared_bytes(void)
+{
+    g_autoptr(GArray) descendants = list_descendants();
+    int64_t bytes = 0;
+    for (unsigned i = 0; i < descendants->len; i++) {
+        bytes += proportional_bytes(&g_array_index(descendants, struct process, i));
+    }
+    return bytes;
+}
+
+int64_t reap_count_tasks_of_user(void)
+{
+    g_autoptr(GArray) all = list_all_processes();
+    int64_t tasks = 0;
+    for (unsigned i = 0; i < all->len; i++) {
+        const struct process *process = &g_array_index(all, struct process, i);
+        tasks += process->owner == geteuid() ? process->threads : 0;
+    }
+    return tasks;
 }

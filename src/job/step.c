@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/job_group.h"
 #include "job/reap.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
     LEFTOVER_GRACE_MS = 1000,
     LEADER_CHECK_MS = 20, /* without a pidfd */
     LONGEST_WAIT_MS = 60000,
+    GROUP_PATIENCE_MS = 100,
 };
 
 struct attendance {
@@ -30,6 +32,8 @@ struct attendance {
     bool ending;   /* SIGTERM was sent */
     bool killed;
     int64_t kill_at_ms;
+    int64_t heard_ms; /* when its last output came, or it began */
+    struct spawn_limits spawn_limits;
     struct confined confined; /* when there is a sandbox */
     GError *sink_error;
 };
@@ -37,6 +41,13 @@ struct attendance {
 void step_outcome_clear(struct step_outcome *outcome)
 {
     g_clear_pointer(&outcome->left_names, g_free);
+    g_clear_pointer(&outcome->over, g_free);
+    g_clear_pointer(&outcome->cause, g_free);
+}
+
+static reap_groups groups_of(const struct attendance *attendance)
+{
+    return attendance->run->limits ? limits_groups(attendance->run->limits) : NULL;
 }
 
 static bool leader_has_ended(const struct attendance *attendance)
@@ -80,6 +91,7 @@ static bool take_output(struct attendance *attendance)
         return false;
     }
     const struct step_run *run = attendance->run;
+    attendance->heard_ms = clock_monotonic_ms();
     /* After a failed sink the pipe is drained all the same, so that the step can end. */
     if (!attendance->sink_error &&
         !run->sink(chunk, (size_t)length, run->data, &attendance->sink_error)) {
@@ -88,25 +100,60 @@ static bool take_output(struct attendance *attendance)
     return true;
 }
 
+/* When it is ended for its silence. */
+static int64_t idle_due_ms(const struct attendance *attendance)
+{
+    int64_t idle_ms = attendance->run->idle_ms;
+    return idle_ms > 0 ? attendance->heard_ms + idle_ms : INT64_MAX;
+}
+
 static int time_to_wait(const struct attendance *attendance)
 {
-    int64_t due_ms = attendance->ending ? attendance->kill_at_ms : attendance->run->deadline_ms;
+    const struct step_run *run = attendance->run;
     int64_t limit_ms = attendance->pidfd >= 0 ? LONGEST_WAIT_MS : LEADER_CHECK_MS;
+    int64_t due_ms = attendance->kill_at_ms;
     if (attendance->killed) {
         return LEADER_CHECK_MS;
     }
+    if (!attendance->ending) {
+        int64_t look_ms = run->limits ? limits_next_look_ms(run->limits) : INT64_MAX;
+        due_ms = MIN(MIN(run->deadline_ms, idle_due_ms(attendance)), look_ms);
+    }
     return (int)CLAMP(due_ms - clock_monotonic_ms(), 0, limit_ms);
+}
+
+/* What is over a limit goes at once: in the time of a grace it would only take more. */
+static void look_at_limits(struct attendance *attendance)
+{
+    struct limits *limits = attendance->run->limits;
+    char *over = limits && !attendance->ending ? limits_look(limits, clock_monotonic_ms()) : NULL;
+    if (over) {
+        begin_end(attendance, STEP_END_LIMIT);
+        attendance->outcome->over = over;
+        attendance->kill_at_ms = clock_monotonic_ms();
+    }
+}
+
+static void kill_everything(struct attendance *attendance)
+{
+    attendance->killed = true;
+    if (groups_of(attendance)) {
+        job_group_kill(groups_of(attendance), GROUP_PATIENCE_MS);
+    }
+    reap_signal_all(SIGKILL);
 }
 
 static void keep_time(struct attendance *attendance)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (!attendance->ending && now_ms >= attendance->run->deadline_ms) {
+    if (now_ms >= attendance->run->deadline_ms) {
         begin_end(attendance, STEP_END_TIMEOUT);
+    } else if (now_ms >= idle_due_ms(attendance)) {
+        begin_end(attendance, STEP_END_IDLE);
     }
+    look_at_limits(attendance);
     if (attendance->ending && now_ms >= attendance->kill_at_ms) {
-        attendance->killed = true;
-        reap_signal_all(SIGKILL);
+        kill_everything(attendance);
     }
 }
 
@@ -169,7 +216,7 @@ static void clean_up(struct attendance *attendance)
 #endif
     while (wait4(attendance->leader, &outcome->wait_status, 0, &usage) < 0 && errno == EINTR) {
     }
-    reap_everything((int)MIN(grace_ms, INT_MAX), &report);
+    reap_everything((int)MIN(grace_ms, INT_MAX), groups_of(attendance), &report);
     outcome->max_rss_bytes = max_rss_bytes(&usage);
     if (attendance->run->confinement) {
         struct confined_end end;
@@ -201,9 +248,9 @@ static bool start(struct attendance *attendance, GError **error)
     }
     const struct step_run *run = attendance->run;
     if (run->confinement) {
-        attendance->leader =
-            confined_start(run->confinement, run->argv, run->envp, write_end, run->deadline_ms,
-                           &attendance->confined, &attendance->outcome->failure, error);
+        attendance->leader = confined_start(
+            run->confinement, run->argv, run->envp, write_end, run->deadline_ms,
+            &attendance->spawn_limits, &attendance->confined, &attendance->outcome->failure, error);
         return attendance->leader > 0;
     }
     struct spawn_options options = SPAWN_OPTIONS_INIT;
@@ -213,8 +260,28 @@ static bool start(struct attendance *attendance, GError **error)
     options.stdout_fd = write_end;
     options.stderr_fd = write_end;
     options.new_session = true;
+    options.limits = &attendance->spawn_limits;
     attendance->leader = spawn_start(&options, &attendance->outcome->failure, error);
     return attendance->leader > 0;
+}
+
+/* Nothing of the step is alive any more, or it was never started. */
+static void settle_limits(struct attendance *attendance)
+{
+    struct step_outcome *outcome = attendance->outcome;
+    struct limits_end end;
+    if (!attendance->run->limits) {
+        return;
+    }
+    limits_end(attendance->run->limits, &end);
+    outcome->memory_peak_bytes = end.memory_peak_bytes;
+    outcome->pids_peak = end.pids_peak;
+    outcome->cpu_us = end.cpu_us >= 0 ? end.cpu_us : outcome->cpu_us;
+    outcome->cause = g_steal_pointer(&end.cause);
+    if (!outcome->over) {
+        outcome->over = g_steal_pointer(&end.over);
+    }
+    limits_end_clear(&end);
 }
 
 bool step_run(const struct step_run *run, struct step_outcome *outcome, GError **error)
@@ -228,7 +295,12 @@ bool step_run(const struct step_run *run, struct step_outcome *outcome, GError *
                                     .confined = CONFINED_INIT};
     int64_t cpu_before_us = cpu_us_of_children();
     g_autoptr(GError) start_error = NULL;
+    if (run->limits) {
+        limits_begin(run->limits, &attendance.spawn_limits);
+    }
+    attendance.heard_ms = clock_monotonic_ms();
     if (!start(&attendance, &start_error)) {
+        settle_limits(&attendance);
         fd_close(&attendance.output_fd);
         outcome->end = STEP_END_NOT_STARTED;
         if (outcome->failure.stage >= SPAWN_STAGE_DIRECTORY) {
@@ -245,6 +317,7 @@ bool step_run(const struct step_run *run, struct step_outcome *outcome, GError *
     fd_close(&attendance.output_fd);
     fd_close(&attendance.pidfd);
     outcome->cpu_us = cpu_us_of_children() - cpu_before_us;
+    settle_limits(&attendance);
     if (attendance.sink_error) {
         outcome->end = STEP_END_SINK_FAILED;
         g_propagate_error(error, attendance.sink_error);

@@ -193,7 +193,7 @@ static bool write_finish(void *data, GError **error)
 static void finish(struct worker *worker)
 {
     g_autoptr(GError) error = NULL;
-    reap_everything(0, NULL);
+    reap_everything(0, NULL, NULL);
     g_clear_pointer(&worker->checkout, checkout_close);
     if (worker->mirror) {
         mirror_collect_garbage(worker->mirror);
@@ -222,6 +222,7 @@ static void release(struct worker *worker)
 {
     g_clear_pointer(&worker->workflow, workflow_free);
     confinement_free(worker->confinement);
+    limits_free(worker->step_limits);
     job_free(worker->job);
     store_close(worker->store);
     fd_close(&worker->stop_fd);

@@ -10,6 +10,7 @@
 #include "git/mirror.h"
 #include "job/confined.h"
 #include "job/echo.h"
+#include "job/limits.h"
 #include "job/worker.h"
 #include "notify/tell.h"
 #include "store/joblog.h"
@@ -32,6 +33,7 @@ struct worker {
     struct joblog_writer *log;
     struct echo *echo;               /* or NULL */
     struct confinement *confinement; /* or NULL */
+    struct limits *step_limits;      /* once there is a step */
     char *temporary;                 /* TMPDIR of the steps */
     enum job_stop stop;
     char *stop_reason;

@@ -16,12 +16,11 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/file.h"
 #include "base/spawn.h"
 
 enum { TROUBLE_MAX_BYTES = 4096, TRY_MS = 10000 };
 
-enum { PROC_MAX_BYTES = 4 * 1024 * 1024, WAIT_STEP_MS = 20 };
+enum { WAIT_STEP_MS = 20 };
 
 /* ---------------------------------------------------------- user namespaces */
 
@@ -120,69 +119,4 @@ bool abilities_has_seccomp(void)
 #else
     return false;
 #endif
-}
-
-/* ------------------------------------------------------------------ cgroups */
-
-char *abilities_parse_cgroup(const char *text, bool *has_v1)
-{
-    char *path = NULL;
-    *has_v1 = false;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        if (g_str_has_prefix(*line, "0::/")) {
-            g_free(path);
-            path = g_strdup(*line + 3);
-        } else if (g_ascii_isdigit(**line)) {
-            /* "9:name=systemd:/" has no controller and limits nothing. */
-            *has_v1 = *has_v1 || !strstr(*line, ":name=");
-        }
-    }
-    return path;
-}
-
-char *abilities_parse_cgroup_mount(const char *text)
-{
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        /* proc(5): "36 35 98:0 /root /mount/point options [optional] - type source options" */
-        const char *type = strstr(*line, " - ");
-        if (!type || !g_str_has_prefix(type, " - cgroup2 ")) {
-            continue;
-        }
-        g_auto(GStrv) words = g_strsplit(*line, " ", 6);
-        if (g_strv_length(words) == 6 && strcmp(words[3], "/") == 0) {
-            /* Octal escapes for blanks and the like. */
-            return g_strcompress(words[4]);
-        }
-    }
-    return NULL;
-}
-
-/* Groups can be made below it, and ours can be killed as a whole (Linux 5.14). */
-static bool is_delegated(const char *directory)
-{
-    g_autofree char *procs = g_build_filename(directory, "cgroup.procs", NULL);
-    g_autofree char *kill_file = g_build_filename(directory, "cgroup.kill", NULL);
-    return access(directory, W_OK | X_OK) == 0 && access(procs, W_OK) == 0 &&
-           access(kill_file, W_OK) == 0;
-}
-
-enum abilities_cgroup abilities_cgroup(char **directory)
-{
-    *directory = NULL;
-    size_t length = 0;
-    g_autofree char *own = file_read("/proc/self/cgroup", PROC_MAX_BYTES, &length, NULL);
-    g_autofree char *mounts = file_read("/proc/self/mountinfo", PROC_MAX_BYTES, &length, NULL);
-    bool has_v1 = false;
-    g_autofree char *path = own ? abilities_parse_cgroup(own, &has_v1) : NULL;
-    g_autofree char *mount = mounts ? abilities_parse_cgroup_mount(mounts) : NULL;
-    if (!path || !mount) {
-        return has_v1 ? ABILITIES_CGROUP_V1 : ABILITIES_CGROUP_NONE;
-    }
-    *directory = g_build_filename(mount, path, NULL);
-    if (is_delegated(*directory)) {
-        return ABILITIES_CGROUP_DELEGATED;
-    }
-    return has_v1 ? ABILITIES_CGROUP_V1 : ABILITIES_CGROUP_V2;
 }

@@ -25,20 +25,4 @@ int abilities_landlock_abi(void);
 /* Whether system call filters are compiled in. */
 bool abilities_has_seccomp(void);
 
-enum abilities_cgroup {
-    ABILITIES_CGROUP_NONE,      /* no control groups at all */
-    ABILITIES_CGROUP_V1,        /* the old hierarchies alone: no cgroup.kill */
-    ABILITIES_CGROUP_V2,        /* there, but not ours to divide */
-    ABILITIES_CGROUP_DELEGATED, /* ours: groups can be made below it, and killed as a whole */
-};
-
-/* *directory: our own group of version 2 in the file system, or NULL. Free with g_free(). */
-enum abilities_cgroup abilities_cgroup(char **directory);
-
-/* The parts of the above, pure. /proc/self/cgroup: the path of version 2 ("0::/..."; free with
- * g_free()) or NULL; *has_v1 when another hierarchy is listed. */
-char *abilities_parse_cgroup(const char *text, bool *has_v1);
-/* /proc/self/mountinfo: where version 2 is mounted whole, or NULL. Free with g_free(). */
-char *abilities_parse_cgroup_mount(const char *text);
-
 #endif

@@ -235,48 +235,6 @@ static void room__at_its_borders__is_judged(void)
 
 /* --------------------------------------------------------------- abilities */
 
-static void cgroup__pure_v2__has_a_path_and_no_v1(void)
-{
-    bool has_v1 = true;
-    g_autofree char *path = abilities_parse_cgroup("0::/user.slice/user-1000.slice\n", &has_v1);
-    g_assert_cmpstr(path, ==, "/user.slice/user-1000.slice");
-    g_assert_false(has_v1);
-}
-
-static void cgroup__hybrid__has_both(void)
-{
-    bool has_v1 = false;
-    g_autofree char *path =
-        abilities_parse_cgroup("9:name=systemd:/\n8:pids:/a\n4:memory:/b\n0::/c\n", &has_v1);
-    g_assert_cmpstr(path, ==, "/c");
-    g_assert_true(has_v1);
-    g_autofree char *named = abilities_parse_cgroup("1:name=systemd:/\n0::/\n", &has_v1);
-    g_assert_cmpstr(named, ==, "/");
-    g_assert_false(has_v1);
-}
-
-static void cgroup__without_v2__has_no_path(void)
-{
-    bool has_v1 = false;
-    g_assert_null(abilities_parse_cgroup("3:cpu,cpuacct:/\n", &has_v1));
-    g_assert_true(has_v1);
-    g_assert_null(abilities_parse_cgroup("", &has_v1));
-    g_assert_false(has_v1);
-}
-
-static void cgroup_mount__whole_hierarchy__is_found_with_its_escapes(void)
-{
-    g_autofree char *plain = abilities_parse_cgroup_mount(
-        "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n");
-    g_assert_cmpstr(plain, ==, "/sys/fs/cgroup");
-    g_autofree char *second = abilities_parse_cgroup_mount(
-        "29 23 0:25 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs ro\n"
-        "30 29 0:26 /part /elsewhere rw - cgroup2 none rw\n"
-        "31 29 0:27 / /sys/fs/cgroup/with\\040blank rw - cgroup2 none rw\n");
-    g_assert_cmpstr(second, ==, "/sys/fs/cgroup/with blank");
-    g_assert_null(abilities_parse_cgroup_mount("nonsense\n - cgroup2 x\n"));
-}
-
 static void user_namespace__tried__leaves_this_process_where_it_was(void)
 {
     g_autofree char *before = g_file_read_link("/proc/self/ns/user", NULL);
@@ -437,10 +395,6 @@ int main(int argc, char **argv)
     ADD(filesystem__network_ones__are_named);
     ADD(filesystem__local_ones__are_well);
     ADD(room__at_its_borders__is_judged);
-    ADD(cgroup__pure_v2__has_a_path_and_no_v1);
-    ADD(cgroup__hybrid__has_both);
-    ADD(cgroup__without_v2__has_no_path);
-    ADD(cgroup_mount__whole_hierarchy__is_found_with_its_escapes);
     ADD(user_namespace__tried__leaves_this_process_where_it_was);
     ADD(store_to_read__database_at_rest__stays_as_it_is);
     ADD(store_to_read__database_in_use__sees_what_was_committed_last);

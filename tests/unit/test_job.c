@@ -240,7 +240,7 @@ static void reap__daemonised_stopped_and_deaf_processes__are_all_gone(void)
     start_shell(script);
     g_autoptr(GString) names = g_string_new(NULL);
     struct reap_report report = {0, names};
-    reap_everything(100, &report);
+    reap_everything(100, NULL, &report);
     g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
     g_assert_cmpint(errno, ==, ECHILD);
     g_assert_cmpuint(report.count, >=, 1);
@@ -249,7 +249,7 @@ static void reap__daemonised_stopped_and_deaf_processes__are_all_gone(void)
 static void reap__nothing_left__returns_at_once(void)
 {
     struct reap_report report = {0, NULL};
-    reap_everything(60000, &report);
+    reap_everything(60000, NULL, &report);
     g_assert_cmpuint(report.count, ==, 0);
 }
 
@@ -267,7 +267,7 @@ static void reap__polite_processes__get_the_time_to_end(void)
     close(ends[1]);
     char bytes[16];
     g_assert_cmpint(fd_read(ends[0], bytes, 3), ==, 3);
-    reap_everything(10000, NULL);
+    reap_everything(10000, NULL, NULL);
     g_assert_cmpint(fd_read(ends[0], bytes, 4), ==, 4);
     g_assert_cmpmem(bytes, 4, "bye\n", 4);
     close(ends[0]);

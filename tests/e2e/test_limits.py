@@ -1,0 +1,268 @@
+"""Limits of a job, each with a real program: by control groups where this machine has them, by looking elsewhere."""
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+
+import pytest
+
+from env.gitrepo import GitRepo
+from env.phantom import Phantom
+from env.processes import kill_all, processes_of
+from env.waiting import wait_until
+
+HOG = """
+import sys, time
+megabytes = int(sys.argv[1])
+held = []
+for _ in range(megabytes):
+    held.append(bytearray(b'x') * (1 << 20))
+    time.sleep(0.002)
+print('held', megabytes, flush=True)
+if len(sys.argv) > 2:
+    time.sleep(float(sys.argv[2]))
+"""
+
+FORKS = """
+import os, sys, time
+wanted = int(sys.argv[1])
+children = 0
+try:
+    for _ in range(wanted):
+        if os.fork() == 0:
+            time.sleep(1000)
+        children += 1
+        time.sleep(0.005)
+finally:
+    print('forked', children, flush=True)
+time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 0)
+"""
+
+
+def own_groups():
+    """[(controllers, directory)] of this process's groups of version 1, as the kernel tells."""
+    found = {}
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for mount in mounts:
+            fields, _, rest = mount.partition(" - ")
+            kind, _, options = rest.split(" ", 2)
+            if names and kind == "cgroup" and names.split(",")[0] in options.split(","):
+                for name in names.split(","):
+                    found[name] = pathlib.Path(fields.split()[4] + path)
+    return found
+
+
+def kernel_keeps_to(*controllers):
+    groups = own_groups()
+    return all(name in groups and os.access(groups[name], os.W_OK) for name in controllers)
+
+
+def groups_of(phantom):
+    """Directories of control groups of any job of this phantom_ci."""
+    digits = hashlib.sha256(str(phantom.state).encode()).hexdigest()[:16]
+    return list(pathlib.Path("/sys/fs/cgroup").rglob(f"phantom_ci-{digits}-*"))
+
+
+class Site:
+    """A phantom_ci of root (who has control groups here) or of a user (who has none)."""
+
+    def __init__(self, directory, uid):
+        self.directory = directory
+        self.uid = uid
+        self.has_groups = not uid and kernel_keeps_to("memory", "pids")
+        self.phantom = Phantom(directory)
+        self.repo = GitRepo(directory)
+        (directory / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        self.repo.commit({"hog.py": HOG, "forks.py": FORKS})
+        if uid:
+            plain = self.phantom.command
+            self.phantom.command = lambda *args: ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+                                                  *plain(*args)]
+
+    def run(self, *steps, check, sandbox="off", **keys):
+        self.repo.workflow(*steps)
+        self.phantom.watch(self.repo, sandbox=sandbox, **keys)
+        for top in (self.phantom.home, self.phantom.config, self.repo.bare.parent, self.repo.clone.parent):
+            for path in [self.directory, top, *top.rglob("*")]:
+                if self.uid and not path.is_symlink():
+                    os.chown(path, self.uid, self.uid)
+        self.result = self.phantom.cli("run", "app", check=check)
+        return self.phantom.job(1)
+
+
+@pytest.fixture(params=["root", "user"])
+def site(request):
+    if request.param == "root" and os.geteuid() != 0:
+        pytest.skip("not root")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-limits-", dir="/var/lib" if os.geteuid() == 0 else None))
+    directory.chmod(0o755)
+    # A number that nobody has, so that the user's processes are those of the test.
+    uid = 62000 + os.getpid() % 1000 if request.param == "user" and os.geteuid() == 0 else 0
+    made = Site(directory, uid)
+    yield made
+    made.phantom.stop_all()
+    if getattr(request.node, "failed", False):
+        print(made.phantom.daemon_text())
+        kill_all(directory)
+    else:
+        wait_until(lambda: not processes_of(directory), 10, "the end of all processes of the test")
+        made.phantom.check_sanitizers()
+        assert groups_of(made.phantom) == []
+        assert list(made.phantom.state.glob("jobs/*")) == []
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+LEVELS = ["off", "workspace", "strict"]
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_step_over_memory_max_dies_and_the_limit_is_named(site, level):
+    job = site.run(f"{PYTHON} hog.py 200 1000", check=1, sandbox=level, memory_max="48M")
+    assert job["state"] == "failed"
+    assert "memory_max is 48.0 MiB" in job["reason"], job["reason"]
+    assert "held 200\n" not in site.result.out
+    notes = site.phantom.cli("job", 1).out
+    assert ("kept to by looking" in notes) is not site.has_groups
+    if site.has_groups:
+        assert job["steps"][0]["memory_peak"] <= 48 << 20
+
+
+def test_memory_max_is_of_all_processes_together(site):
+    step = ["sh", "-c", f"for i in 1 2 3 4; do {PYTHON} hog.py 40 1000 & done; wait"]
+    job = site.run(step, check=1, memory_max="100M", idle_timeout="60s")
+    assert "memory_max is 100.0 MiB" in job["reason"] or job["steps"][0]["state"] == "timeout"
+    if not site.has_groups:
+        assert job["state"] == "failed"
+
+
+def test_a_step_within_its_limits_is_left_alone(site):
+    job = site.run(f"{PYTHON} hog.py 20 1", f"{PYTHON} forks.py 5 1", check=0, memory_max="200M", pids_max=20,
+                   disk_max="100M", idle_timeout="60s", nice=5)
+    assert job["state"] == "success"
+    first, second = job["steps"]
+    assert first["memory_peak"] >= 20 << 20
+    assert 6 <= second["pids_peak"] <= 7  # a sandbox's own do not count
+    assert job["memory_peak"] == max(first["memory_peak"], second["memory_peak"])
+    assert job["pids_peak"] == second["pids_peak"]
+    assert job["cpu_us"] == first["cpu_us"] + second["cpu_us"] > 0
+    assert re.search(r"^used +\S+ s of processor time; at most \S+ \wiB of memory and [67] processes and threads",
+                     site.phantom.cli("job", 1).out, re.M)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_step_over_pids_max_fails_and_the_limit_is_named(site, level):
+    job = site.run(f"{PYTHON} forks.py 60 1000", check=1, sandbox=level, pids_max=20)
+    assert job["state"] == "failed"
+    assert "pids_max is 20, and " in job["reason"], job["reason"]
+    if site.has_groups:
+        assert "forked 19\n" in site.result.out
+        assert job["pids_peak"] == 20
+
+
+def test_a_fork_bomb_ends(site):
+    bomb = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"
+    site.repo.commit({"bomb.py": bomb})
+    job = site.run(f"{PYTHON} bomb.py", check=1, pids_max=30, timeout="20s", grace="100ms")
+    assert job["state"] == ("timeout" if site.has_groups else "failed")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_silent_step_is_ended_by_idle_timeout(site, level):
+    job = site.run(["sh", "-c", "echo begin; sleep 1000"], check=1, sandbox=level, idle_timeout="1s", grace="100ms")
+    assert job["state"] == "timeout"
+    assert "it wrote nothing for 1s (idle_timeout)" in job["reason"]
+    assert site.phantom.log(1) == b"begin\n"
+
+
+def test_a_step_that_speaks_is_not_idle(site):
+    site.run(["sh", "-c", "for i in 1 2 3 4 5 6; do sleep 0.5; echo $i; done"], check=0, idle_timeout="2500ms")
+
+
+@pytest.mark.parametrize("level", ["off", "workspace"])
+@pytest.mark.parametrize("place", ["$PWD", "$TMPDIR"])
+def test_disk_max_is_of_workspace_and_tmpdir(site, level, place):
+    fill = f'i=0; while [ $i -lt 400 ]; do head -c 1048576 /dev/urandom > "{place}/f$i"; i=$((i+1)); done; sleep 1000'
+    job = site.run(["sh", "-c", fill], check=1, sandbox=level, disk_max="20M")
+    assert job["state"] == "failed"
+    assert "disk_max is 20.0 MiB, and workspace and TMPDIR hold " in job["reason"], job["reason"]
+
+
+def test_what_a_fast_step_leaves_is_measured_at_its_end(site):
+    job = site.run(["sh", "-c", "for i in 1 2 3 4 5; do head -c 1000000 /dev/urandom > f$i; done"], check=1,
+                   disk_max="3M")
+    assert job["state"] == "failed" and job["steps"][0]["exit_code"] == 0
+    assert "disk_max is 3.0 MiB" in job["reason"]
+
+
+def test_directories_that_hide_from_disk_max_fail_the_step(site):
+    step = ["sh", "-c", "mkdir d && head -c 3000000 /dev/urandom > d/f && chmod 000 d"]
+    job = site.run(step, check=1 if site.uid else 0, disk_max="10M")
+    if site.uid:  # root reads everything
+        assert "has left directories that can't be counted" in job["reason"]
+
+
+def test_one_file_can_not_grow_beyond_disk_max(site):
+    job = site.run(["sh", "-c", "exec head -c 50000000 /dev/zero > big"], check=1, disk_max="10M")
+    assert job["state"] == "failed"
+    assert "a file would have grown beyond disk_max, 10.0 MiB" in job["reason"], job["reason"]
+    assert job["steps"][0]["signal"] == "SIGXFSZ"
+
+
+def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site):
+    before = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
+    site.run(["sh", "-c", "nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"], check=0, nice=7)
+    words = site.phantom.log(1).decode().split()
+    assert words == [str(min(os.nice(0) + 7, 19)), str(max(before, 500))] * 2
+
+
+def test_cpu_max_is_kept_to_or_said_not_to_be(site):
+    spin = "import time, resource\nend = time.monotonic() + 3\nwhile time.monotonic() < end: pass\n"
+    site.repo.commit({"spin.py": spin})
+    job = site.run(f"{PYTHON} spin.py", check=0, cpu_max="20%")
+    notes = site.phantom.cli("job", 1).out
+    if not site.uid and kernel_keeps_to("cpu"):
+        # 3 s of 20 % are 0.6 s, begun periods and what came before the first throttling included.
+        assert job["cpu_us"] < 1500000
+        assert "cpu_max" not in notes
+    else:
+        assert "cpu_max is not kept to" in notes
+
+
+def test_a_step_that_succeeds_although_a_process_was_killed_is_noted(site):
+    step = ["sh", "-c", f"{PYTHON} hog.py 200 5; true"]
+    if not site.has_groups:  # then the step is ended as a whole
+        assert site.run(step, check=1, memory_max="48M")["state"] == "failed"
+        return
+    job = site.run(step, check=0, memory_max="48M")
+    assert job["state"] == "success"
+    assert "step 0: a process of it was killed because memory_max is 48.0 MiB" in site.phantom.cli("job", 1).out
+
+
+def test_limits_are_those_of_each_step_anew(site):
+    job = site.run(["sh", "-c", f"{PYTHON} hog.py 30"], "true", check=0, memory_max="64M", pids_max=10)
+    if site.has_groups:
+        assert job["steps"][1]["memory_peak"] < 20 << 20
+        assert job["steps"][1]["pids_peak"] <= 2
+
+
+@pytest.mark.parametrize("value", ["1M", "-1", "lots"])
+def test_a_limit_that_makes_no_sense_is_refused(phantom, repo, value):
+    phantom.watch(repo, memory_max=value)
+    result = phantom.cli("check", check=78)
+    assert re.search(r"Repo\.toml:\d+:\d+: \"memory_max\"", result.out + result.err)
+
+
+def test_doctor_tells_how_limits_are_kept_to_and_leaves_nothing(site):
+    for path in (site.phantom.home, site.phantom.config):
+        os.chown(path, site.uid, site.uid)
+    os.chown(site.directory, site.uid, site.uid)
+    lines = {line["subject"]: line for line in site.phantom.json("doctor", "--offline") if line["check"] == "sandbox"}
+    assert set(lines) >= {"control groups", "memory_max", "pids_max", "cpu_max", "ends of jobs", "nice"}
+    by_kernel = "is kept to by the kernel" == lines["memory_max"]["detail"]
+    assert by_kernel is site.has_groups
+    assert lines["nice"]["detail"] == "can be set"
