@@ -113,23 +113,39 @@ static void kill_member(const char *pid_name, const char *name)
     }
 }
 
-/* Kills who is in the group or below it; whether there was anybody. */
-static bool kill_members(const char *directory)
+/* The numbers of those in the group or below it, one a line. */
+static GString *list_members(const char *directory)
 {
-    g_autofree char *name = g_path_get_basename(directory);
+    GString *pids = g_string_new(NULL);
     g_autoptr(GPtrArray) groups = list_groups(directory);
-    bool found = false;
     for (unsigned i = 0; i < groups->len; i++) {
         g_autofree char *text = read_file(g_ptr_array_index(groups, i), "cgroup.procs");
-        g_auto(GStrv) pids = g_strsplit(text ? text : "", "\n", -1);
-        for (char **pid = pids; *pid; pid++) {
-            if (**pid) {
-                found = true;
-                kill_member(*pid, name);
-            }
+        g_string_append(pids, text ? text : "");
+    }
+    return pids;
+}
+
+static void kill_members(const char *directory)
+{
+    g_autofree char *name = g_path_get_basename(directory);
+    g_autoptr(GString) members = list_members(directory);
+    g_auto(GStrv) pids = g_strsplit(members->str, "\n", -1);
+    for (char **pid = pids; *pid; pid++) {
+        if (**pid) {
+            kill_member(*pid, name);
         }
     }
-    return found;
+}
+
+static bool have_members(const char *const *directories)
+{
+    for (; *directories; directories++) {
+        g_autoptr(GString) members = list_members(*directories);
+        if (members->len > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What is frozen can't fork while its siblings die; it dies when it is thawed. */
@@ -150,29 +166,28 @@ static void freeze(const char *directory)
     }
 }
 
-static bool kill_once(const char *const *directories)
+static void kill_once(const char *const *directories)
 {
-    bool found = false;
     for (const char *const *directory = directories; *directory; directory++) {
         freeze(*directory);
     }
     for (const char *const *directory = directories; *directory; directory++) {
         write_file(*directory, "cgroup.kill", "1"); /* version 2, Linux 5.14 */
-        found = kill_members(*directory) || found;
+        kill_members(*directory);
     }
     for (const char *const *directory = directories; *directory; directory++) {
         write_file(*directory, "freezer.state", "THAWED");
     }
-    return found;
 }
 
 bool job_group_kill(const char *const *directories, int patience_ms)
 {
     int64_t end_ms = clock_monotonic_ms() + patience_ms;
     useconds_t pause_us = FIRST_PAUSE_US;
-    while (kill_once(directories)) {
+    while (have_members(directories)) {
+        kill_once(directories);
         if (clock_monotonic_ms() >= end_ms) {
-            return false;
+            return !have_members(directories);
         }
         usleep(pause_us);
         pause_us = MIN(pause_us * 2, LONGEST_PAUSE_US);

@@ -298,7 +298,6 @@ bool step_run(const struct step_run *run, struct step_outcome *outcome, GError *
     if (run->limits) {
         limits_begin(run->limits, &attendance.spawn_limits);
     }
-    attendance.heard_ms = clock_monotonic_ms();
     if (!start(&attendance, &start_error)) {
         settle_limits(&attendance);
         fd_close(&attendance.output_fd);
@@ -309,6 +308,7 @@ bool step_run(const struct step_run *run, struct step_outcome *outcome, GError *
         g_propagate_error(error, g_steal_pointer(&start_error));
         return false;
     }
+    attendance.heard_ms = clock_monotonic_ms();
     attendance.pidfd = spawn_open_pidfd(attendance.leader);
     attend(&attendance);
     clean_up(&attendance);

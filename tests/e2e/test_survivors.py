@@ -15,7 +15,7 @@ from env.phantom import Phantom
 from env.processes import kill_all
 from env.waiting import wait_until
 
-COUNT = int(os.environ.get("PHANTOM_CI_SURVIVORS", "16"))
+COUNT = int(os.environ.get("PHANTOM_CI_SURVIVORS", "12"))
 
 # Each leaves processes that run this file under a name of their own, `marker`, so that they are found however they
 # have hidden. They begin to hide and the step goes on, whether or not they have come far.
