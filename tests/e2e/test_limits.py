@@ -124,6 +124,7 @@ LEVELS = ["off", "workspace", "strict"]
 PYTHON = "/usr/bin/python3"
 
 
+@pytest.mark.demand("C6")
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_step_over_memory_max_dies_and_the_limit_is_named(site, level):
     job = site.run(f"{PYTHON} hog.py 200 1000", check=1, sandbox=level, memory_max="48M")
@@ -216,6 +217,7 @@ def test_one_file_can_not_grow_beyond_disk_max(site):
     assert job["steps"][0]["signal"] == "SIGXFSZ"
 
 
+@pytest.mark.demand("C6")
 def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site):
     before = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
     site.run(["sh", "-c", "nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"], check=0, nice=7)

@@ -182,6 +182,7 @@ def test_after_each_job_nothing_of_it_is_left(site, level):
         phantom.write_repo_toml(text.replace('timeout = "15s"', 'timeout = "1h"'))
 
 
+@pytest.mark.demand("S18")
 @pytest.mark.parametrize("site", ["root"], indirect=True)
 def test_what_wiped_its_environment_is_found_by_its_group(site):
     """Guard and worker are killed in one instant, and the step's processes carry no mark of the job: the next look at
