@@ -245,8 +245,8 @@ static bool report_failure(const struct spawn_options *options, const struct spa
     static const char *const verbs[] = {[SPAWN_STAGE_NONE] = "start",
                                         [SPAWN_STAGE_FORK] = "make a process for",
                                         [SPAWN_STAGE_SETUP] = "set up a process for",
-                                        [SPAWN_STAGE_LIMITS] = "set the limits (memory_max, "
-                                                               "pids_max, disk_max, nice) of",
+                                        [SPAWN_STAGE_LIMITS] =
+                                            "set limits (disk_max, nice, ...) of",
                                         [SPAWN_STAGE_DIRECTORY] = "enter the directory",
                                         [SPAWN_STAGE_EXEC] = "execute"};
     return error_set_errno(error, BASE_ERROR, told->errnum, "cannot %s %s", verbs[told->stage],

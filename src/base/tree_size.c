@@ -69,10 +69,10 @@ static void add_bytes(struct tree_size *size, const struct stat *status)
                        : bytes / (int64_t)status->st_nlink;
 }
 
-static void add_pending(struct tree_size *size, int base_fd, dev_t device, char *path)
+static void add_pending(struct tree_size *size, int base_fd, dev_t device, const char *path)
 {
     struct pending *pending = g_new0(struct pending, 1);
-    *pending = (struct pending){base_fd, device, path};
+    *pending = (struct pending){base_fd, device, g_strdup(path)};
     g_ptr_array_add(size->pending, pending);
 }
 
@@ -84,7 +84,7 @@ void tree_size_add(struct tree_size *size, int directory_fd, const char *name)
     }
     add_bytes(size, &status);
     if (S_ISDIR(status.st_mode)) {
-        add_pending(size, directory_fd, status.st_dev, g_strdup(name));
+        add_pending(size, directory_fd, status.st_dev, name);
     }
 }
 
@@ -101,8 +101,8 @@ static void add_entry(struct tree_size *size, const char *name)
     if (S_ISDIR(status.st_mode) && size->pending->len >= PENDING_MAX) {
         size->has_gaps = true;
     } else if (S_ISDIR(status.st_mode)) {
-        add_pending(size, reading->base_fd, reading->device,
-                    g_build_filename(reading->path, name, NULL));
+        g_autofree char *path = g_build_filename(reading->path, name, NULL);
+        add_pending(size, reading->base_fd, reading->device, path);
     }
 }
 
