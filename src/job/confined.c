@@ -204,7 +204,8 @@ static bool pipes_open(struct pipes *pipes, GError **error)
 }
 
 static pid_t spawn(const struct bubblewrap_call *call, const struct pipes *pipes, int environment,
-                   int output_fd, const struct spawn_limits *limits, GError **error)
+                   int output_fd, const struct spawn_limits *limits, struct spawn_failure *failure,
+                   GError **error)
 {
     static const char *const nothing[] = {NULL};
     int passed[SPAWN_MAX_PASSED] = {pipes->report[1], pipes->control[0], environment};
@@ -223,7 +224,13 @@ static pid_t spawn(const struct bubblewrap_call *call, const struct pipes *pipes
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
     options.limits = limits;
-    return spawn_start(&options, NULL, error);
+    struct spawn_failure own = {SPAWN_STAGE_NONE, 0};
+    pid_t leader = spawn_start(&options, &own, error);
+    /* Any other failure is bubblewrap's, not the step's. */
+    if (leader < 0 && own.stage == SPAWN_STAGE_LIMITS) {
+        *failure = own;
+    }
+    return leader;
 }
 
 /* The next report, waited for until deadline_ms; false at the end of the pipe, or of the time. */
@@ -299,7 +306,7 @@ pid_t confined_start(const struct confinement *confinement, const char *const *a
                                                confinement->plan, argv, error)
                          : NULL;
     bool piped = call && pipes_open(&pipes, error);
-    pid_t leader = piped ? spawn(call, &pipes, environment, output_fd, limits, error) : -1;
+    pid_t leader = piped ? spawn(call, &pipes, environment, output_fd, limits, failure, error) : -1;
     bubblewrap_call_free(call);
     fd_close(&pipes.report[1]);
     fd_close(&pipes.control[0]);

@@ -54,7 +54,8 @@ struct confined {
     }
 
 /* Returns the leader once the step's program runs; -1 with `error`, and with `failure` set to
- * SPAWN_STAGE_EXEC when it was the program that could not be executed. */
+ * SPAWN_STAGE_EXEC when it was the program that could not be executed, to SPAWN_STAGE_LIMITS when
+ * it was `limits`. */
 pid_t confined_start(const struct confinement *confinement, const char *const *argv,
                      const char *const *envp, int output_fd, int64_t deadline_ms,
                      const struct spawn_limits *limits, struct confined *confined,

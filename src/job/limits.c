@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/error.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/job_group.h"
 #include "base/units.h"
@@ -124,6 +124,11 @@ void limits_begin(struct limits *limits, struct spawn_limits *spawn)
         .file_max_bytes = repo->disk_max_bytes,
     };
     spawn->join_fds = cgroup_join_fds(limits->cgroup, &spawn->join_count);
+    if (fault_point("limits.join")) {
+        static const int closed = -1;
+        spawn->join_fds = &closed;
+        spawn->join_count = 1;
+    }
     limits->taken_peak_bytes = 0;
     limits->taken_peak_tasks = 0;
     limits->next_taken_ms = INT64_MAX;
@@ -142,6 +147,18 @@ void limits_begin(struct limits *limits, struct spawn_limits *spawn)
         spawn->processes_max =
             reap_count_tasks_of_user() + 2 * (int64_t)repo->pids_max + limits->own_pids;
     }
+}
+
+bool limits_give_groups_up(struct limits *limits, struct spawn_limits *spawn)
+{
+    if (limits->places->len == 0) {
+        return false;
+    }
+    g_ptr_array_set_size(limits->places, 0);
+    g_clear_pointer(&limits->cgroup, cgroup_free);
+    job_group_end(limits->paths, limits->job, END_PATIENCE_MS);
+    limits_begin(limits, spawn);
+    return true;
 }
 
 char *limits_take_note(struct limits *limits)

@@ -38,6 +38,10 @@ void limits_free(struct limits *limits);
  * note. `spawn` is good until limits_end(). */
 void limits_begin(struct limits *limits, struct spawn_limits *spawn);
 
+/* The leader could not join its groups: from now on the job has none, and `spawn` is filled anew.
+ * False when there were none to join. */
+bool limits_give_groups_up(struct limits *limits, struct spawn_limits *spawn);
+
 /* What is not kept to by the kernel, once after the first limits_begin(); NULL = nothing to tell.
  * Free with g_free(). */
 char *limits_take_note(struct limits *limits);

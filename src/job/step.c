@@ -284,6 +284,28 @@ static void settle_limits(struct attendance *attendance)
     limits_end_clear(&end);
 }
 
+/* Where groups can be made but not joined, the step runs without them, and a note says so. */
+static bool start_within_limits(struct attendance *attendance, GError **error)
+{
+    struct limits *limits = attendance->run->limits;
+    struct spawn_failure *failure = &attendance->outcome->failure;
+    g_autoptr(GError) first_error = NULL;
+    if (limits) {
+        limits_begin(limits, &attendance->spawn_limits);
+    }
+    if (start(attendance, &first_error)) {
+        return true;
+    }
+    if (limits && failure->stage == SPAWN_STAGE_LIMITS &&
+        limits_give_groups_up(limits, &attendance->spawn_limits)) {
+        *failure = (struct spawn_failure){SPAWN_STAGE_NONE, 0};
+        fd_close(&attendance->output_fd);
+        return start(attendance, error);
+    }
+    g_propagate_error(error, g_steal_pointer(&first_error));
+    return false;
+}
+
 bool step_run(const struct step_run *run, struct step_outcome *outcome, GError **error)
 {
     *outcome = (struct step_outcome){.end = STEP_END_EXITED};
@@ -295,10 +317,7 @@ bool step_run(const struct step_run *run, struct step_outcome *outcome, GError *
                                     .confined = CONFINED_INIT};
     int64_t cpu_before_us = cpu_us_of_children();
     g_autoptr(GError) start_error = NULL;
-    if (run->limits) {
-        limits_begin(run->limits, &attendance.spawn_limits);
-    }
-    if (!start(&attendance, &start_error)) {
+    if (!start_within_limits(&attendance, &start_error)) {
         settle_limits(&attendance);
         fd_close(&attendance.output_fd);
         outcome->end = STEP_END_NOT_STARTED;

@@ -255,6 +255,15 @@ def test_limits_are_those_of_each_step_anew(site):
         assert job["steps"][1]["pids_peak"] <= 2
 
 
+@pytest.mark.parametrize("site", ["root"], indirect=True)
+@pytest.mark.parametrize("level", LEVELS)
+def test_groups_that_can_be_made_but_not_joined_stop_no_job(site, level):
+    site.phantom.env["PHANTOM_CI_FAULT_JOB"] = "limits.join:1:EIO"
+    job = site.run("true", ["sh", "-c", "exit 3"], check=1, sandbox=level, memory_max="200M")
+    assert job["state"] == "failed" and job["steps"][1]["exit_code"] == 3, job["reason"]
+    assert "memory_max is kept to by looking" in site.phantom.cli("job", 1).out
+
+
 @pytest.mark.parametrize("value", ["1M", "-1", "lots"])
 def test_a_limit_that_makes_no_sense_is_refused(phantom, repo, value):
     phantom.watch(repo, memory_max=value)

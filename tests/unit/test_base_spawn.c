@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,6 +57,44 @@ static void start__program_that_cannot_be_executed__names_stage_and_errno(void)
         g_assert_cmpint(failure.stage, ==, cases[i].stage);
         g_assert_cmpint(failure.errnum, ==, cases[i].errnum);
     }
+    g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+}
+
+/* The child has them before its program begins: the parent's own stay as they are. */
+static void start__limits__are_those_of_the_child(void)
+{
+    const char *const argv[] = {"sh", "-c", "nice; ulimit -f; cat /proc/self/oom_score_adj", NULL};
+    struct spawn_run_options options = run_options(argv);
+    int own_nice = getpriority(PRIO_PROCESS, 0);
+    struct rlimit own_files;
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &own_files), ==, 0);
+    const struct spawn_limits limits = {
+        .nice = 3, .oom_score_adj = "700", .file_max_bytes = 512 * 1000};
+    struct spawn_result result;
+    options.spawn.limits = &limits;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_autofree char *expected = g_strdup_printf("%d\n1000\n700\n", MIN(own_nice + 3, 19));
+    g_assert_cmpstr(result.out, ==, expected);
+    g_assert_cmpint(getpriority(PRIO_PROCESS, 0), ==, own_nice);
+    struct rlimit files;
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &files), ==, 0);
+    g_assert_true(files.rlim_cur == own_files.rlim_cur);
+    spawn_result_clear(&result);
+}
+
+static void start__group_that_cannot_be_joined__is_told_as_a_limit(void)
+{
+    const char *const argv[] = {"true", NULL};
+    struct spawn_options options = SPAWN_OPTIONS_INIT;
+    struct spawn_failure failure = {SPAWN_STAGE_NONE, 0};
+    auto_fd full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    const struct spawn_limits limits = {.join_fds = &full, .join_count = 1};
+    g_autoptr(GError) error = NULL;
+    options.argv = argv;
+    options.limits = &limits;
+    g_assert_cmpint(spawn_start(&options, &failure, &error), ==, -1);
+    g_assert_cmpint(failure.stage, ==, SPAWN_STAGE_LIMITS);
+    g_assert_cmpint(failure.errnum, ==, ENOSPC);
     g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
 }
 
@@ -228,6 +268,8 @@ int main(int argc, char **argv)
     place = g_dir_make_tmp("phantom_ci-XXXXXX", NULL);
 #define ADD(name) g_test_add_func("/base/" #name, name)
     ADD(start__program_that_cannot_be_executed__names_stage_and_errno);
+    ADD(start__limits__are_those_of_the_child);
+    ADD(start__group_that_cannot_be_joined__is_told_as_a_limit);
     ADD(start__child__has_only_its_own_descriptors);
     ADD(run__path_of_the_given_environment__finds_the_program);
     ADD(run__output_beyond_the_limits__is_cut_and_never_blocks);
