@@ -10,6 +10,7 @@
 #include "git/mirror.h"
 #include "job/confined.h"
 #include "job/echo.h"
+#include "job/secrets.h"
 #include "job/worker.h"
 #include "notify/tell.h"
 #include "store/joblog.h"
@@ -33,6 +34,9 @@ struct worker {
     struct echo *echo;               /* or NULL */
     struct confinement *confinement; /* or NULL */
     char *temporary;                 /* TMPDIR of the steps */
+    struct secrets *secrets;         /* or NULL, and then so are the next two */
+    struct mask_stream *masker;      /* of the output of the step that runs */
+    GString *masked;                 /* scratch */
     enum job_stop stop;
     char *stop_reason;
     enum job_state state; /* the verdict, once a phase has given it */
@@ -67,6 +71,10 @@ bool worker_was_false_alarm(struct worker *worker, const GError *error);
 /* A line of the runner itself in the job's log. */
 void worker_note(struct worker *worker, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* The text without the secrets of the steps, in the place of `text`, which is freed; NULL = NULL.
+ */
+char *worker_hide(const struct worker *worker, char *text);
+
 /* Asks whether the job was told to stop; remembers why. */
 bool worker_is_stopped(struct worker *worker);
 
@@ -78,6 +86,7 @@ bool phase_rules(struct worker *worker);
 bool phase_announce(struct worker *worker);
 bool phase_workflow(struct worker *worker);
 bool phase_checkout(struct worker *worker);
+bool phase_secrets(struct worker *worker);
 bool phase_steps(struct worker *worker);
 
 #endif

@@ -77,6 +77,9 @@ static const char every_key[] =
     "workflow_approval = \"never\"\n"
     "notify = \"changes\"\n"
     "network = true\n"
+    "env_file = [\"~/a.env\", \"credential:ci\"]\n"
+    "secret_command = [\"~/bin/pass\", \"show\", \"~/ci\"]\n"
+    "secret_timeout = \"5s\"\n"
     "env = { RUST_LOG = \"info\", N = 3, B = true, CI = \"yes\", E = \"\" }\n";
 
 static void test_every_key(void)
@@ -111,6 +114,9 @@ static void test_every_key(void)
     assert_list(repo->writable, "/home/me/www");
     assert_list(repo->readable, "/opt/a|/opt/b");
     assert_list(repo->hidden, "/srv");
+    assert_list(repo->env_file, "/home/me/a.env|credential:ci");
+    assert_list(repo->secret_command, "/home/me/bin/pass|show|~/ci");
+    g_assert_cmpint(repo->secret_timeout_ms, ==, 5000);
     config_free(config);
 }
 
@@ -212,7 +218,10 @@ static void test_wrong_types(void)
         {"memory_max = []", "14",
          "\"memory_max\" must be a size such as \"64M\", found an array\n"},
         {"pids_max = '1'", "12", "\"pids_max\" must be an integer, found a string\n"},
-        {"env_file = 1979-05-27", "12", "\"env_file\" must be a string, found a date or time\n"},
+        {"env_file = 1979-05-27", "12",
+         "\"env_file\" must be a string or an array of strings, found a date or time\n"},
+        {"secret_command = 7", "18",
+         "\"secret_command\" must be an array of strings, found an integer\n"},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
 }
@@ -282,9 +291,6 @@ static void test_wrong_values(void)
 static void test_unavailable(void)
 {
     static const struct line lines[] = {
-        {"env_file = '/etc/x'", "1", "\"env_file\"" LATER},
-        {"env_file = 'x'", "12",
-         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
         {"memory_max = '2G'", "1", "\"memory_max\"" LATER},
         {"pids_max = 512", "1", "\"pids_max\"" LATER},
         {"pids_max = 0", "12", "\"pids_max\" must be from 1 to 2147483647, found 0\n"},
@@ -306,11 +312,58 @@ static void test_unavailable(void)
         {"cpu_max = 2", "1", "\"cpu_max\"" LATER},
         {"disk_max = '1G'", "1", "\"disk_max\"" LATER},
         {"idle_timeout = '5m'", "1", "\"idle_timeout\"" LATER},
-        {"secret_command = 'x'", "1", "\"secret_command\"" LATER},
         {"steps = []", "1", "\"steps\"" LATER},
         {"workflow_file = 'x'", "1", "\"workflow_file\"" LATER},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
+}
+
+static void test_secrets(void)
+{
+    static const char credential[] = "\"env_file\": write credential: and the name of a credential "
+                                     "of the service, as in LoadCredential=NAME:PATH\n";
+    static const char program[] =
+        "\"secret_command\" begins with the name of a program that PATH leads to, an absolute "
+        "path, or one that begins with ~/\n";
+    const struct line lines[] = {
+        {"env_file = ''", "", ""},
+        {"env_file = ['/etc/x', '~/y', 'credential:ci_1.env']", "", ""},
+        {"env_file = 'x'", "12",
+         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
+        {"env_file = ['/x', '']", "19",
+         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
+        {"env_file = 'credential:'", "12", credential},
+        {"env_file = 'credential:../x'", "12", credential},
+        {"env_file = 'credential:.x'", "12", credential},
+        {"env_file = 'credential:a/b'", "12", credential},
+        {"env_file = \"credential:a\\n\"", "12", credential},
+        {"secret_command = []", "", ""},
+        {"secret_command = ['pass', 'show', 'a b', '']\nsecret_timeout = '1m'", "", ""},
+        {"secret_command = ['/usr/bin/pass', './x']", "", ""},
+        {"secret_command = 'pass show ci'", "18",
+         "\"secret_command\": write the program and its arguments as a list, [\"pass\", "
+         "\"show\", \"ci\"]; there is no shell\n"},
+        {"secret_command = ['./pass']", "1", program},
+        {"secret_command = ['']", "1", program},
+        {"secret_command = [\"pass\", \"a\\n\"]", "27",
+         "\"secret_command\": it holds control characters\n"},
+        {"secret_timeout = '5s'", "1",
+         "\"secret_timeout\" does nothing without \"secret_command\"\n"},
+        {"secret_timeout = '2h'", "18", "\"secret_timeout\" must be at most 1h, found \"2h\"\n"},
+    };
+    assert_lines(lines, G_N_ELEMENTS(lines));
+}
+
+static void test_secret_files(void)
+{
+    g_setenv("HOME", "/home/me", TRUE);
+    struct config *config = load_good("[a]\npath='/a'\nenv_file=['/s/1','~/2','credential:x']\n"
+                                      "[b]\npath='/b'\nssh_key_path='~/key'\nenv_file='/s/1'\n"
+                                      "[c]\npath='/c'\nssh_key_path='~/key'\n",
+                                      NULL);
+    g_auto(GStrv) files = config_secret_files(config);
+    assert_list(files, "/s/1|/home/me/2|/home/me/key");
+    config_free(config);
 }
 
 #define FINGERPRINT "0123456789abcdef0123456789ABCDEF01234567"
@@ -579,11 +632,13 @@ static void test_json(void)
     g_setenv("HOME", "/home/\xff", TRUE);
     struct config *config = load_good(every_key, NULL);
     const struct repo_config *repo = only_repo(config);
-    g_autofree char *json = repo_config_to_json(repo);
+    static const char *const secret_files[] = {"/s/\xff", "/t", NULL};
+    g_autofree char *json = repo_config_to_json(repo, secret_files);
     g_autoptr(GError) error = NULL;
     struct repo_config *copy = repo_config_from_json(json, strlen(json), &error);
     g_assert_no_error(error);
-    g_autofree char *again = repo_config_to_json(copy);
+    assert_list(copy->secret_files, "/s/\xff|/t");
+    g_autofree char *again = repo_config_to_json(copy, (const char *const *)copy->secret_files);
     g_assert_cmpstr(again, ==, json);
     g_assert_true(g_utf8_validate(json, -1, NULL));
     g_assert_cmpstr(copy->name, ==, "my app");
@@ -635,6 +690,8 @@ int main(int argc, char **argv)
     g_test_add_func("/config_repo/value__wrong_type__names_found_and_expected", test_wrong_types);
     g_test_add_func("/config_repo/value__out_of_range__names_found_and_accepted",
                     test_wrong_values);
+    g_test_add_func("/config_repo/secrets__where_they_come_from__is_checked", test_secrets);
+    g_test_add_func("/config_repo/secrets__of_all_sections__are_listed_once", test_secret_files);
     g_test_add_func("/config_repo/signatures__half_configured__are_refused", test_signatures);
     g_test_add_func("/config_repo/key__of_later_version__is_refused_as_such", test_unavailable);
     g_test_add_func("/config_repo/key__one_edit_off__is_suggested_with_position",
