@@ -10,6 +10,8 @@
 
 static const char replacement[] = "***";
 
+enum { PAIR_AT = MASK_MIN_BYTES - 2, SHIFT_MAX = MASK_MIN_BYTES - 1 };
+
 struct node {
     uint32_t child, sibling; /* 0 = none: the root is nobody's child */
     uint32_t fail;
@@ -21,9 +23,12 @@ struct node {
 struct mask {
     struct node *nodes; /* [0] is the root */
     uint32_t count;
-    size_t longest; /* bytes of the longest value */
-    /* the root's children, where most of the time is spent */
-    uint32_t first[256];
+    size_t longest;      /* bytes of the longest value */
+    uint32_t first[256]; /* the root's children */
+    /* Most of the time is spent in the root. There the fifth and sixth of the next bytes tell by
+     * how many no value can begin (Wu and Manber, A fast algorithm for multi-pattern searching,
+     * 1994). */
+    uint8_t shifts[65536];
 };
 
 struct span {
@@ -54,6 +59,21 @@ static uint32_t add_child(struct mask *mask, uint32_t parent, unsigned char byte
     return child;
 }
 
+static unsigned pair_at(const char *bytes)
+{
+    return (unsigned)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[1];
+}
+
+/* It may begin `shift` bytes further on when two are seen that are in it that much nearer to its
+ * beginning. */
+static void lower_shifts(struct mask *mask, const char *value)
+{
+    for (uint8_t shift = 0; shift < SHIFT_MAX; shift++) {
+        uint8_t *known = &mask->shifts[pair_at(value + PAIR_AT - shift)];
+        *known = MIN(*known, shift);
+    }
+}
+
 /* False when there is no room for it. */
 static bool add_value(struct mask *mask, const char *value, size_t length)
 {
@@ -70,6 +90,7 @@ static bool add_value(struct mask *mask, const char *value, size_t length)
         node = add_child(mask, node, (unsigned char)value[at]);
     }
     mask->nodes[node].match = (uint32_t)length;
+    lower_shifts(mask, value);
     mask->longest = MAX(mask->longest, length);
     return true;
 }
@@ -111,6 +132,7 @@ struct mask *mask_new(const char *const *values, unsigned *refused)
     }
     mask->nodes = g_new0(struct node, MIN(room, MASK_MAX_BYTES) + 1);
     mask->count = 1;
+    memset(mask->shifts, SHIFT_MAX, sizeof(mask->shifts));
     for (const char *const *value = values; *value; value++) {
         size_t length = strlen(*value);
         bool added = length >= MASK_MIN_BYTES && add_value(mask, *value, length);
@@ -128,6 +150,7 @@ void mask_free(struct mask *mask)
     if (mask) {
         wipe_bytes(mask->nodes, mask->count * sizeof(struct node));
         g_free(mask->nodes);
+        wipe_bytes(mask, sizeof(*mask));
         g_free(mask);
     }
 }
@@ -164,18 +187,27 @@ static void add_span(struct mask_stream *stream, struct span span)
     }
 }
 
+/* From `at` on, the first place where a value may begin. */
+static size_t skip(const struct mask *mask, const char *bytes, size_t at, size_t length)
+{
+    size_t shift;
+    while (at + MASK_MIN_BYTES <= length &&
+           (shift = mask->shifts[pair_at(bytes + at + PAIR_AT)]) > 0) {
+        at += shift;
+    }
+    return at;
+}
+
 /* Finds the values that end in these bytes. */
 static void scan(struct mask_stream *stream, const char *bytes, size_t length)
 {
     const struct mask *mask = stream->mask;
     uint32_t node = stream->node;
     for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
         if (node == 0) {
-            node = mask->first[byte]; /* no value is one byte long */
-            continue;
+            i = skip(mask, bytes, i, length);
         }
-        node = next_node(mask, node, byte);
+        node = next_node(mask, node, (unsigned char)bytes[i]);
         uint32_t match = mask->nodes[node].match;
         if (match > 0) {
             size_t end = stream->held_length + i + 1;
