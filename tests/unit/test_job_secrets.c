@@ -173,6 +173,9 @@ static void load__too_large_to_be_hidden__is_refused(void)
         }
         g_string_append(text, "'\n");
         site_add(&site, name, text->str);
+        if (*name == 'a') {
+            secrets_free(load_good(&site));
+        }
     }
     assert_refused(&site, ERROR_INVALID,
                    "they are too large to be hidden in the log; hand over large ones as files, and "
