@@ -68,9 +68,9 @@ static unsigned pair_at(const char *bytes)
  * beginning. */
 static void lower_shifts(struct mask *mask, const char *value)
 {
-    for (uint8_t shift = 0; shift < SHIFT_MAX; shift++) {
+    for (unsigned shift = 0; shift < SHIFT_MAX; shift++) {
         uint8_t *known = &mask->shifts[pair_at(value + PAIR_AT - shift)];
-        *known = MIN(*known, shift);
+        *known = (uint8_t)MIN(*known, shift);
     }
 }
 

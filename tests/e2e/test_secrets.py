@@ -155,8 +155,8 @@ def test_no_secret_is_seen_anywhere_but_in_the_steps(phantom, repo, receiver, se
         if end == "canceled":
             phantom.cli("cancel", "1", check=0)
         else:
+            os.kill(guard, signal.SIGKILL)  # the other way round it would be gone by now
             os.kill(worker, signal.SIGKILL)
-            os.kill(guard, signal.SIGKILL)
     state = phantom.wait_job(id=1)["state"]
     assert state == {"killed": "interrupted"}.get(end, end)
     assert phantom.log(1).count(b"***") > 20 or end == "timeout"

@@ -1,12 +1,12 @@
-/* What env_file names: which variables it may set, from where it is read, and that no message tells
- * anything of it. */
+/* Secrets for steps in the configuration: the keys of a section; and of what env_file names, which
+ * variables it may set, from where it is read, and that no message tells anything of it. */
 #include <glib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
 #include "config/dotenv.h"
 #include "config/env_file.h"
+#include "config_fixture.h"
 
 /* "KEY=[value]" for each entry, or the diagnostics. */
 static char *describe(GPtrArray *entries, struct diagnostics *diagnostics)
@@ -133,6 +133,66 @@ static void load__credential__is_a_file_of_the_service(void)
     remove_site(&site);
 }
 
+/* ---------------------------------------------------- keys of Repo.toml */
+
+static void section__keys__say_where_secrets_come_from(void)
+{
+    static const char credential[] = "\"env_file\": write credential: and the name of a credential "
+                                     "of the service, as in LoadCredential=NAME:PATH\n";
+    static const char program[] =
+        "\"secret_command\" begins with the name of a program that PATH leads to, an absolute "
+        "path, or one that begins with ~/\n";
+    const struct {
+        const char *line, *column, *message;
+    } lines[] = {
+        {"env_file = ''", "", ""},
+        {"env_file = ['/etc/x', '~/y', 'credential:ci_1.env']", "", ""},
+        {"env_file = 'x'", "12",
+         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
+        {"env_file = ['/x', '']", "19",
+         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
+        {"env_file = 'credential:'", "12", credential},
+        {"env_file = 'credential:../x'", "12", credential},
+        {"env_file = 'credential:.x'", "12", credential},
+        {"env_file = 'credential:a/b'", "12", credential},
+        {"env_file = \"credential:a\\n\"", "12", credential},
+        {"secret_command = []", "", ""},
+        {"secret_command = ['pass', 'show', 'a b', '']\nsecret_timeout = '1m'", "", ""},
+        {"secret_command = ['/usr/bin/pass', './x']", "", ""},
+        {"secret_command = 'pass show ci'", "18",
+         "\"secret_command\": write the program and its arguments as a list, [\"pass\", "
+         "\"show\", \"ci\"]; there is no shell\n"},
+        {"secret_command = ['./pass']", "1", program},
+        {"secret_command = ['']", "1", program},
+        {"secret_command = [\"pass\", \"a\\n\"]", "27",
+         "\"secret_command\": it holds control characters\n"},
+        {"secret_timeout = '5s'", "1",
+         "\"secret_timeout\" does nothing without \"secret_command\"\n"},
+        {"secret_timeout = '2h'", "18", "\"secret_timeout\" must be at most 1h, found \"2h\"\n"},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autofree char *text = g_strdup_printf("[a]\npath = '/a'\n%s\n", lines[i].line);
+        g_autofree char *found = diagnose("Repo.toml", text);
+        g_autofree char *expected =
+            *lines[i].message
+                ? g_strdup_printf("Repo.toml:3:%s: %s", lines[i].column, lines[i].message)
+                : g_strdup("");
+        g_assert_cmpstr(found, ==, expected);
+    }
+}
+
+static void section__files_of_all__are_listed_once(void)
+{
+    g_setenv("HOME", "/home/me", TRUE);
+    struct config *config = load_good("[a]\npath='/a'\nenv_file=['/s/1','~/2','credential:x']\n"
+                                      "[b]\npath='/b'\nssh_key_path='~/key'\nenv_file='/s/1'\n"
+                                      "[c]\npath='/c'\nssh_key_path='~/key'\n",
+                                      NULL);
+    g_auto(GStrv) files = config_secret_files(config);
+    assert_list(files, "/s/1|/home/me/2|/home/me/key");
+    config_free(config);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -142,5 +202,9 @@ int main(int argc, char **argv)
                     load__path__is_read_or_says_why_not);
     g_test_add_func("/env_file/load__credential__is_a_file_of_the_service",
                     load__credential__is_a_file_of_the_service);
+    g_test_add_func("/env_file/section__keys__say_where_secrets_come_from",
+                    section__keys__say_where_secrets_come_from);
+    g_test_add_func("/env_file/section__files_of_all__are_listed_once",
+                    section__files_of_all__are_listed_once);
     return g_test_run();
 }

@@ -318,54 +318,6 @@ static void test_unavailable(void)
     assert_lines(lines, G_N_ELEMENTS(lines));
 }
 
-static void test_secrets(void)
-{
-    static const char credential[] = "\"env_file\": write credential: and the name of a credential "
-                                     "of the service, as in LoadCredential=NAME:PATH\n";
-    static const char program[] =
-        "\"secret_command\" begins with the name of a program that PATH leads to, an absolute "
-        "path, or one that begins with ~/\n";
-    const struct line lines[] = {
-        {"env_file = ''", "", ""},
-        {"env_file = ['/etc/x', '~/y', 'credential:ci_1.env']", "", ""},
-        {"env_file = 'x'", "12",
-         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
-        {"env_file = ['/x', '']", "19",
-         "\"env_file\": write an absolute path, or one that begins with ~/\n"},
-        {"env_file = 'credential:'", "12", credential},
-        {"env_file = 'credential:../x'", "12", credential},
-        {"env_file = 'credential:.x'", "12", credential},
-        {"env_file = 'credential:a/b'", "12", credential},
-        {"env_file = \"credential:a\\n\"", "12", credential},
-        {"secret_command = []", "", ""},
-        {"secret_command = ['pass', 'show', 'a b', '']\nsecret_timeout = '1m'", "", ""},
-        {"secret_command = ['/usr/bin/pass', './x']", "", ""},
-        {"secret_command = 'pass show ci'", "18",
-         "\"secret_command\": write the program and its arguments as a list, [\"pass\", "
-         "\"show\", \"ci\"]; there is no shell\n"},
-        {"secret_command = ['./pass']", "1", program},
-        {"secret_command = ['']", "1", program},
-        {"secret_command = [\"pass\", \"a\\n\"]", "27",
-         "\"secret_command\": it holds control characters\n"},
-        {"secret_timeout = '5s'", "1",
-         "\"secret_timeout\" does nothing without \"secret_command\"\n"},
-        {"secret_timeout = '2h'", "18", "\"secret_timeout\" must be at most 1h, found \"2h\"\n"},
-    };
-    assert_lines(lines, G_N_ELEMENTS(lines));
-}
-
-static void test_secret_files(void)
-{
-    g_setenv("HOME", "/home/me", TRUE);
-    struct config *config = load_good("[a]\npath='/a'\nenv_file=['/s/1','~/2','credential:x']\n"
-                                      "[b]\npath='/b'\nssh_key_path='~/key'\nenv_file='/s/1'\n"
-                                      "[c]\npath='/c'\nssh_key_path='~/key'\n",
-                                      NULL);
-    g_auto(GStrv) files = config_secret_files(config);
-    assert_list(files, "/s/1|/home/me/2|/home/me/key");
-    config_free(config);
-}
-
 #define FINGERPRINT "0123456789abcdef0123456789ABCDEF01234567"
 
 /* What looks like a check of signatures is one. */
@@ -690,8 +642,6 @@ int main(int argc, char **argv)
     g_test_add_func("/config_repo/value__wrong_type__names_found_and_expected", test_wrong_types);
     g_test_add_func("/config_repo/value__out_of_range__names_found_and_accepted",
                     test_wrong_values);
-    g_test_add_func("/config_repo/secrets__where_they_come_from__is_checked", test_secrets);
-    g_test_add_func("/config_repo/secrets__of_all_sections__are_listed_once", test_secret_files);
     g_test_add_func("/config_repo/signatures__half_configured__are_refused", test_signatures);
     g_test_add_func("/config_repo/key__of_later_version__is_refused_as_such", test_unavailable);
     g_test_add_func("/config_repo/key__one_edit_off__is_suggested_with_position",
