@@ -3,10 +3,12 @@
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -143,7 +145,9 @@ static void load__any__ends_dumps_and_cores_for_good(void)
     struct rlimit limit;
     g_assert_cmpint(getrlimit(RLIMIT_CORE, &limit), ==, 0);
     g_assert_cmpuint(limit.rlim_max, ==, 0);
+#ifdef __linux__
     g_assert_cmpint(prctl(PR_GET_DUMPABLE), ==, 0);
+#endif
     site_release(&site);
 }
 
