@@ -84,16 +84,16 @@ static bool run_command(const struct secrets_request *request, struct spawn_resu
     options.spawn.envp = request->envp;
     options.spawn.directory = "/";
     options.spawn.parent_death_signal = SIGKILL;
-    bool ended = spawn_run(&options, result, error);
+    g_autoptr(GError) trouble = NULL;
+    bool ended = spawn_run(&options, result, &trouble);
     /* Also what left its process group: gpg, say, leaves an agent behind. */
     reap_everything(0, NULL);
-    if (error_has_code(ended ? NULL : *error, ERROR_LIMIT)) {
+    if (error_has_code(trouble, ERROR_LIMIT)) {
         g_autofree char *limit = units_format_duration(request->repo->secret_timeout_ms);
-        g_clear_error(error);
         g_set_error(error, JOB_ERROR_DOMAIN, ERROR_LIMIT,
                     "secret_command (%s) did not end within %s and was killed", program, limit);
     } else if (!ended) {
-        g_prefix_error(error, "secret_command: ");
+        g_propagate_prefixed_error(error, g_steal_pointer(&trouble), "secret_command: ");
     } else if (!WIFEXITED(result->wait_status) || WEXITSTATUS(result->wait_status) != 0) {
         g_autofree char *what = describe_failure(program, result);
         g_set_error_literal(error, JOB_ERROR_DOMAIN, ERROR_INVALID, what);

@@ -132,7 +132,8 @@ static void stream__random_values_text_and_cuts__agree_with_the_slow_way(void)
         struct mask_stream *stream = mask_stream_new(mask);
         g_autoptr(GString) out = g_string_new(NULL);
         for (size_t at = 0, piece = 0; at < length; at += piece) {
-            piece = MIN((size_t)g_test_rand_int_range(0, 9), length - at);
+            piece = (size_t)g_test_rand_int_range(0, 9);
+            piece = MIN(piece, length - at);
             mask_stream_write(stream, text + at, piece, out);
             check_moment(values, text, at + piece, out);
         }
