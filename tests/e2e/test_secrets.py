@@ -148,7 +148,7 @@ def test_no_secret_is_seen_anywhere_but_in_the_steps(phantom, repo, receiver, se
         phantom.wait_until(lambda: len(phantom.jobs()) == 1 and len(phantom.job(1)["steps"]) == 2, what="the last step")
         assert_processes_clean(phantom, place)
         guard, worker = map(int, (phantom.state / "jobs" / "1.lock").read_text().split())
-        if os.geteuid() == 0:
+        if can_be_read(daemon.pid):
             assert_clean(memory_of(daemon.pid), "the daemon's memory")
             assert_clean(memory_of(guard), "the memory of the job's guard")
             assert TOKEN.encode() in memory_of(worker), "or nothing is proved by that"
@@ -165,19 +165,29 @@ def test_no_secret_is_seen_anywhere_but_in_the_steps(phantom, repo, receiver, se
     assert_everything_clean(phantom, place, receiver, daemon)
 
 
+def regions_of(pid):
+    """[(begin, end)] of what a process may write."""
+    with open(f"/proc/{pid}/maps") as maps:
+        return [tuple(int(part, 16) for part in line.split()[0].split("-"))
+                for line in maps if "rw" in line.split()[1] and "[v" not in line]
+
+
 def memory_of(pid):
     """All that a process has written into its memory."""
-    content = b""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            begin, end = (int(part, 16) for part in line.split()[0].split("-"))
-            if "rw" in line.split()[1] and "[v" not in line:
-                try:
-                    memory.seek(begin)
-                    content += memory.read(end - begin)
-                except OSError:
-                    pass
-    return content
+    content = []
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for begin, end in regions_of(pid):
+            try:
+                memory.seek(begin)
+                content.append(memory.read(end - begin))
+            except OSError:
+                pass
+    return b"".join(content)
+
+
+def can_be_read(pid):
+    """As root, and without a sanitizer, which reserves terabytes for itself."""
+    return os.geteuid() == 0 and sum(end - begin for begin, end in regions_of(pid)) < 1 << 30
 
 
 def assert_processes_clean(phantom, place):
