@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/spawn.h"
+#include "base/wipe.h"
 
 /* Without a pidfd the end of the leader is looked for this often. */
 enum { LEADER_CHECK_MS = 20, CHUNK_BYTES = 65536 };
@@ -50,6 +51,7 @@ static void take_output(struct run *run, int *fd)
         size_t room = run->options->out_limit_bytes - run->out->len;
         run->out_truncated = run->out_truncated || (size_t)length > room;
         g_string_append_len(run->out, chunk, (gssize)MIN((size_t)length, room));
+        wipe_bytes(chunk, run->options->out_is_secret ? (size_t)length : 0);
         return;
     }
     g_string_append_len(run->err, chunk, length);
@@ -200,17 +202,18 @@ static bool start(struct run *run, GError **error)
 
 bool spawn_run(const struct spawn_run_options *options, struct spawn_result *result, GError **error)
 {
-    struct run run = {.options = options,
-                      .leader = -1,
-                      .out_fd = -1,
-                      .err_fd = -1,
-                      .in_fd = -1,
-                      .pidfd = -1,
-                      .out = g_string_new(NULL),
-                      .err = g_string_new(NULL),
-                      .deadline_ms = options->timeout_ms < 0
-                                         ? INT64_MAX
-                                         : clock_monotonic_ms() + options->timeout_ms};
+    struct run run = {
+        .options = options,
+        .leader = -1,
+        .out_fd = -1,
+        .err_fd = -1,
+        .in_fd = -1,
+        .pidfd = -1,
+        /* as large as it can get at once, a secret never moves */
+        .out = g_string_sized_new(options->out_is_secret ? options->out_limit_bytes + 1 : 0),
+        .err = g_string_new(NULL),
+        .deadline_ms =
+            options->timeout_ms < 0 ? INT64_MAX : clock_monotonic_ms() + options->timeout_ms};
     *result = (struct spawn_result){.wait_status = -1};
     bool good = start(&run, error) && attend(&run, error);
     if (run.leader > 0) {

@@ -1,6 +1,7 @@
 #include "base/wipe.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -30,6 +31,14 @@ void wipe_free_string(char **text)
     wipe_free(text, *text ? strlen(*text) : 0);
 }
 
+void wipe_free_strings(char ***strings)
+{
+    for (char **string = *strings; string && *string; string++) {
+        wipe_free_string(string);
+    }
+    g_clear_pointer(strings, g_free);
+}
+
 void wipe_array_front(GByteArray *array, size_t length)
 {
     g_assert(length <= array->len);
@@ -56,4 +65,11 @@ void wipe_forbid_dumps(void)
 #ifdef __linux__
     prctl(PR_SET_DUMPABLE, 0);
 #endif
+}
+
+void wipe_forbid_cores(void)
+{
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+    setrlimit(RLIMIT_CORE, &none);
+    wipe_forbid_dumps();
 }

@@ -191,6 +191,7 @@ static int examine(struct doctor *doctor)
     doctor_check_sandbox(doctor);
     doctor_check_limits(doctor);
     doctor_check_webhooks(doctor);
+    doctor_check_secrets(doctor);
     doctor_check_remotes(doctor);
     doctor_look_at(doctor, "its own end");
     return finish(doctor);

@@ -78,6 +78,7 @@ void doctor_check_service(struct doctor *doctor);
 void doctor_check_sandbox(struct doctor *doctor);
 void doctor_check_limits(struct doctor *doctor);
 void doctor_check_webhooks(struct doctor *doctor);
+void doctor_check_secrets(struct doctor *doctor);
 void doctor_check_remotes(struct doctor *doctor);
 
 #endif

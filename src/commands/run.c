@@ -229,8 +229,8 @@ static int run_in_foreground(struct order *order, int lock_fd)
             break;
         }
         g_autoptr(GError) error = NULL;
-        pid_t child = launch_job(&order->context->paths, order->repo, order->job, lock_fd,
-                                 LAUNCH_OUTPUT_PLAIN, &error);
+        pid_t child = launch_job(&order->context->paths, order->context->config, order->repo,
+                                 order->job, lock_fd, LAUNCH_OUTPUT_PLAIN, &error);
         if (child < 0) {
             store_job_finish(order->context->store, order->job, JOB_ERROR, error->message,
                              clock_now_ms(), NULL, NULL);

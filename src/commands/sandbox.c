@@ -11,8 +11,8 @@ static int hand_over(const struct command_context *context, const struct repo_co
 {
     g_autoptr(GError) error = NULL;
     const char *how = *words ? "run" : context->json ? "json" : "explain";
-    pid_t child =
-        launch_sandbox_trial(&context->paths, repo, how, (const char *const *)words, &error);
+    pid_t child = launch_sandbox_trial(&context->paths, context->config, repo, how,
+                                       (const char *const *)words, &error);
     int status = 0;
     if (child < 0) {
         return command_fail(error);

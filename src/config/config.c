@@ -324,6 +324,25 @@ const struct repo_config *config_find_repo(const struct config *config, const ch
     return NULL;
 }
 
+char **config_secret_files(const struct config *config)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    GPtrArray *files = g_ptr_array_new();
+    for (unsigned i = 0; i < config->repos->len; i++) {
+        const struct repo_config *repo = g_ptr_array_index(config->repos, i);
+        if (repo->ssh_key_path && g_hash_table_add(seen, repo->ssh_key_path)) {
+            g_ptr_array_add(files, g_strdup(repo->ssh_key_path));
+        }
+        for (char **file = repo->env_file; *file; file++) {
+            if (**file == '/' && g_hash_table_add(seen, *file)) {
+                g_ptr_array_add(files, g_strdup(*file));
+            }
+        }
+    }
+    g_ptr_array_add(files, NULL);
+    return (char **)g_ptr_array_free(files, FALSE);
+}
+
 const char *config_nearest_repo(const struct config *config, const char *name)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();

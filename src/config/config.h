@@ -63,6 +63,9 @@ struct repo_config {
     bool submodules;
     char **keep; /* untracked relative paths that survive cleaning; a trailing '/' = a directory */
     char **env;  /* "K=V" */
+    char **env_file;           /* secrets for the steps: absolute paths, and "credential:NAME" */
+    char **secret_command;     /* argv of a program that prints more of them; empty = none */
+    int64_t secret_timeout_ms; /* of that program */
     enum sandbox_choice sandbox;
     enum network_choice network; /* by level: allowed, but not in "strict" */
     char **writable; /* absolute paths that a sandboxed step may write, besides the workspace */
@@ -83,7 +86,9 @@ struct repo_config {
     int64_t disk_max_bytes;   /* workspace and TMPDIR together */
     int64_t idle_timeout_ms;  /* a step without output for so long is ended */
     int nice;                 /* added to phantom_ci's own, 0 to 19 */
-    unsigned line;            /* of the header in Repo.toml; not part of the JSON form */
+    /* In what repo_config_from_json() made, else NULL: see config_secret_files(). */
+    char **secret_files;
+    unsigned line; /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
@@ -140,8 +145,15 @@ bool repo_config_wants_tag(const struct repo_config *repo, const char *tag);
  */
 char *repo_config_tag_selection(const struct repo_config *repo);
 
-/* A section as JSON for phantom_ci-job, and back (every field but `line`). */
-char *repo_config_to_json(const struct repo_config *repo);
+#define CONFIG_CREDENTIAL_PREFIX "credential:"
+
+/* The files with secrets of all sections, whose steps must not see one another's: `env_file` and
+ * `ssh_key_path`. Free with g_strfreev(). */
+char **config_secret_files(const struct config *config);
+
+/* A section as JSON for phantom_ci-job, with the secret files of all sections, and back (every
+ * field but `line`). */
+char *repo_config_to_json(const struct repo_config *repo, const char *const *secret_files);
 struct repo_config *repo_config_from_json(const char *json, size_t length, GError **error);
 void repo_config_free(struct repo_config *repo);
 

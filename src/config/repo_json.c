@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "config/repo_section.h"
 
+/* No key of a section. */
+#define SECRET_FILES "secret files"
+
 /* JSON carries UTF-8 only, paths are bytes: everything else travels as %XX. */
 static json_t *encode_text(const char *text)
 {
@@ -22,9 +25,17 @@ static char *decode_text(const json_t *value)
     return json_is_string(value) ? g_uri_unescape_string(json_string_value(value), NULL) : NULL;
 }
 
+static json_t *encode_list(const char *const *list)
+{
+    json_t *array = json_array();
+    for (; *list; list++) {
+        json_array_append_new(array, encode_text(*list));
+    }
+    return array;
+}
+
 static json_t *encode_field(const struct schema_key *key, const void *field)
 {
-    json_t *list;
     switch (key->type) {
     case SCHEMA_STRING:
         return encode_text(*(char *const *)field);
@@ -43,11 +54,7 @@ static json_t *encode_field(const struct schema_key *key, const void *field)
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:
-        list = json_array();
-        for (char *const *item = *(char *const *const *)field; *item; item++) {
-            json_array_append_new(list, encode_text(*item));
-        }
-        return list;
+        return encode_list(*(const char *const *const *)field);
     case SCHEMA_ANY:
         break;
     }
@@ -121,10 +128,11 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     return true;
 }
 
-char *repo_config_to_json(const struct repo_config *repo)
+char *repo_config_to_json(const struct repo_config *repo, const char *const *secret_files)
 {
     json_t *root = json_object();
     json_object_set_new(root, "name", encode_text(repo->name));
+    json_object_set_new(root, SECRET_FILES, encode_list(secret_files));
     for (const struct schema_key *key = repo_section_keys; key->name; key++) {
         if (key->state == SCHEMA_BUILT) {
             json_object_set_new(root, key->name,
@@ -144,7 +152,7 @@ struct repo_config *repo_config_from_json(const char *json, size_t length, GErro
     json_t *root = json_loadb(json, length, 0, &problem);
     struct repo_config *repo = g_new0(struct repo_config, 1);
     repo->name = decode_text(json_object_get(root, "name"));
-    bool good = repo->name != NULL;
+    bool good = repo->name && decode_list(json_object_get(root, SECRET_FILES), &repo->secret_files);
     for (const struct schema_key *key = repo_section_keys; good && key->name; key++) {
         good = key->state != SCHEMA_BUILT ||
                decode_field(key, json_object_get(root, key->name), (char *)repo + key->offset);

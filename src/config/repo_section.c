@@ -157,6 +157,22 @@ static bool check_file_path(const char *text, char **why)
     return true;
 }
 
+static bool check_env_file(const char *text, char **why)
+{
+    if (!g_str_has_prefix(text, CONFIG_CREDENTIAL_PREFIX)) {
+        return check_file_path(text, why);
+    }
+    const char *name = text + strlen(CONFIG_CREDENTIAL_PREFIX);
+    return (*name && *name != '.' && !strchr(name, '/') && !has_control_character(name)) ||
+           refuse(why, "write credential: and the name of a credential of the service, as in "
+                       "LoadCredential=NAME:PATH");
+}
+
+static bool check_word(const char *text, char **why)
+{
+    return !has_control_character(text) || refuse(why, "it holds control characters");
+}
+
 /* A short id is not enough: others can make a key with the same one. */
 static bool check_fingerprint(const char *text, char **why)
 {
@@ -231,6 +247,11 @@ const struct schema_key repo_section_keys[] = {
     {"submodules", SCHEMA_BOOLEAN, FIELD(submodules)},
     {"keep", SCHEMA_STRING_LIST, FIELD(keep), .check = check_keep},
     {"env", SCHEMA_ENVIRONMENT, FIELD(env)},
+    {"env_file", SCHEMA_STRING_LIST, FIELD(env_file), .check = check_env_file},
+    {"secret_command", SCHEMA_STRING_LIST, FIELD(secret_command), .check = check_word,
+     .no_string = "write the program and its arguments as a list, [\"pass\", \"show\", \"ci\"]; "
+                  "there is no shell"},
+    {"secret_timeout", SCHEMA_DURATION, FIELD(secret_timeout_ms), 100, 3600000},
     {"sandbox", SCHEMA_CHOICE, FIELD(sandbox), .choices = sandbox_choices},
     {"network", SCHEMA_SWITCH, FIELD(network)},
     {"writable", SCHEMA_STRING_LIST, FIELD(writable), .check = check_file_path},
@@ -256,8 +277,6 @@ const struct schema_key repo_section_keys[] = {
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
 
-    {"env_file", SCHEMA_STRING, .check = check_file_path, .state = SCHEMA_LATER},
-    {"secret_command", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
     {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
@@ -274,6 +293,8 @@ struct repo_config *repo_section_new(void)
     section->paths = g_new0(char *, 1);
     section->keep = g_new0(char *, 1);
     section->env = g_new0(char *, 1);
+    section->env_file = g_new0(char *, 1);
+    section->secret_command = g_new0(char *, 1);
     section->writable = g_new0(char *, 1);
     section->readable = g_new0(char *, 1);
     section->hidden = g_new0(char *, 1);
@@ -285,6 +306,7 @@ struct repo_config *repo_section_new(void)
     section->timeout_ms = 3600 * 1000;
     section->grace_ms = 10 * 1000;
     section->fetch_timeout_ms = 10 * 60 * 1000;
+    section->secret_timeout_ms = 30 * 1000;
     section->log_cap_bytes = 64 * 1024 * 1024;
     return section;
 }
@@ -302,6 +324,7 @@ void repo_config_free(struct repo_config *repo)
 {
     if (repo) {
         schema_release(repo_section_keys, repo);
+        g_strfreev(repo->secret_files);
         g_free(repo->name);
         g_free(repo);
     }
@@ -398,6 +421,21 @@ static void check_trust(const struct repo_config *repo, const struct toml_value 
     }
 }
 
+static void check_secret_command(const struct repo_config *repo, const struct toml_value *section,
+                                 const char *file, struct diagnostics *diagnostics)
+{
+    const char *program = repo->secret_command[0];
+    if (!program && toml_find(section, "secret_timeout")) {
+        complain(section, "secret_timeout", file, diagnostics,
+                 "does nothing without \"secret_command\"");
+    }
+    if (program && (!*program || (*program != '/' && strchr(program, '/')))) {
+        complain(section, "secret_command", file, diagnostics,
+                 "begins with the name of a program that PATH leads to, an absolute path, or one "
+                 "that begins with ~/");
+    }
+}
+
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,
                                       struct diagnostics *diagnostics)
@@ -421,10 +459,13 @@ struct repo_config *repo_section_read(const struct toml_value *section,
     expand_home_in_list(repo->writable);
     expand_home_in_list(repo->readable);
     expand_home_in_list(repo->hidden);
+    expand_home_in_list(repo->env_file);
+    expand_home_in_place(&repo->secret_command[0]);
     expand_home_in_place(&repo->allowed_signers);
     expand_home_in_place(&repo->gpg_keyring);
     if (diagnostics->items->len + diagnostics->dropped == before) {
         check_trust(repo, section, file, diagnostics);
+        check_secret_command(repo, section, file, diagnostics);
     }
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);

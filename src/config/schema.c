@@ -285,13 +285,18 @@ static bool read_list(const struct reading *reading)
     enum toml_type type = reading->value->type;
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
     if (type != TOML_STRING && type != TOML_ARRAY) {
-        return complain(reading, reading->value, "a string or an array of strings");
+        return complain(reading, reading->value,
+                        reading->key->no_string ? "an array of strings"
+                                                : "a string or an array of strings");
+    }
+    if (type == TOML_STRING && reading->key->no_string) {
+        return complain_text(reading, reading->value, reading->key->no_string);
     }
     return (type == TOML_STRING ? read_joined : read_array)(reading, list) &&
            store_list(reading, g_steal_pointer(&list));
 }
 
-static bool is_variable_name(const char *name)
+bool schema_is_variable_name(const char *name)
 {
     if (!g_ascii_isalpha(*name) && *name != '_') {
         return false;
@@ -304,12 +309,17 @@ static bool is_variable_name(const char *name)
     return true;
 }
 
+bool schema_is_own_variable(const char *name)
+{
+    return g_str_has_prefix(name, "PHANTOM_CI");
+}
+
 static char *format_variable(const struct reading *reading, const struct toml_value *item)
 {
-    if (strlen(item->key) != item->key_length || !is_variable_name(item->key)) {
+    if (strlen(item->key) != item->key_length || !schema_is_variable_name(item->key)) {
         diagnostics_add(reading->diagnostics, reading->file, item->key_line, item->key_column,
                         "\"%s\" is not a name of an environment variable", item->key);
-    } else if (g_str_has_prefix(item->key, "PHANTOM_CI")) {
+    } else if (schema_is_own_variable(item->key)) {
         diagnostics_add(reading->diagnostics, reading->file, item->key_line, item->key_column,
                         "\"%s\" is set by phantom_ci itself", item->key);
     } else if (item->type == TOML_STRING &&

@@ -49,6 +49,7 @@ struct schema_key {
     enum schema_state state;
     const char *zero_word;   /* durations, sizes: this word stands for 0, whatever the minimum */
     const char *empty_array; /* why an array without elements is refused; NULL = it is not */
+    const char *no_string;   /* of a list: why a string alone is refused; NULL = it is not */
     /* A further check of a string or of each string of a list; false with `why` (freed by the
      * schema) set. */
     bool (*check)(const char *text, char **why);
@@ -64,6 +65,11 @@ void schema_release(const struct schema_key *keys, void *target);
 
 /* Copies every field; `target` must hold no strings or lists yet. */
 void schema_copy(const struct schema_key *keys, const void *source, void *target);
+
+/* Whether a variable of this name can be set for a step, and whether it is one that phantom_ci sets
+ * itself. */
+bool schema_is_variable_name(const char *name);
+bool schema_is_own_variable(const char *name);
 
 /* A string as C sees it; false with a diagnostic when it holds a NUL. */
 bool schema_check_text(const struct toml_value *value, const char *what, const char *file,

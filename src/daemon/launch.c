@@ -36,6 +36,7 @@ static char **make_environment(void)
         "TZ",
         "TMPDIR",
         "SSH_AUTH_SOCK",
+        "CREDENTIALS_DIRECTORY",
         "XDG_CONFIG_HOME",
         "XDG_RUNTIME_DIR",
         "GIT_SSL_CAINFO",
@@ -75,9 +76,11 @@ static char **make_environment(void)
 }
 
 /* The section, in a file without a name, positioned at its beginning. */
-static int write_section(const struct paths *paths, const struct repo_config *repo, GError **error)
+static int write_section(const struct paths *paths, const struct config *config,
+                         const struct repo_config *repo, GError **error)
 {
-    g_autofree char *json = repo_config_to_json(repo);
+    g_auto(GStrv) secret_files = config_secret_files(config);
+    g_autofree char *json = repo_config_to_json(repo, (const char *const *)secret_files);
     g_autofree char *path = g_build_filename(paths->state, "section-XXXXXX", NULL);
     auto_fd fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -95,8 +98,9 @@ static int write_section(const struct paths *paths, const struct repo_config *re
     return g_steal_fd(&fd);
 }
 
-pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job,
-                 int lock_fd, enum launch_output output, GError **error)
+pid_t launch_job(const struct paths *paths, const struct config *config,
+                 const struct repo_config *repo, int64_t job, int lock_fd,
+                 enum launch_output output, GError **error)
 {
     static const char *const outputs[] = {[LAUNCH_OUTPUT_PREFIXED] = "prefixed",
                                           [LAUNCH_OUTPUT_PLAIN] = "plain",
@@ -105,7 +109,7 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     if (!executable) {
         return -1;
     }
-    auto_fd section = write_section(paths, repo, error);
+    auto_fd section = write_section(paths, config, repo, error);
     if (section < 0) {
         return -1;
     }
@@ -127,14 +131,15 @@ pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int6
     return spawn_start(&options, NULL, error);
 }
 
-pid_t launch_sandbox_trial(const struct paths *paths, const struct repo_config *repo,
-                           const char *how, const char *const *command, GError **error)
+pid_t launch_sandbox_trial(const struct paths *paths, const struct config *config,
+                           const struct repo_config *repo, const char *how,
+                           const char *const *command, GError **error)
 {
     g_autofree char *executable = libexec_find("phantom_ci-job", error);
     if (!executable || !paths_ensure(paths, error)) {
         return -1;
     }
-    auto_fd section = write_section(paths, repo, error);
+    auto_fd section = write_section(paths, config, repo, error);
     if (section < 0) {
         return -1;
     }

@@ -38,14 +38,16 @@ enum launch_output {
     LAUNCH_OUTPUT_QUIET,    /* only in the log */
 };
 
-/* Returns the pid of phantom_ci-job's guard process, a child of the caller, or -1. Takes nothing
- * over: the caller closes its copy of lock_fd. */
-pid_t launch_job(const struct paths *paths, const struct repo_config *repo, int64_t job,
-                 int lock_fd, enum launch_output output, GError **error);
+/* `repo` is a section of `config`. Returns the pid of phantom_ci-job's guard process, a child of
+ * the caller, or -1. Takes nothing over: the caller closes its copy of lock_fd. */
+pid_t launch_job(const struct paths *paths, const struct config *config,
+                 const struct repo_config *repo, int64_t job, int lock_fd,
+                 enum launch_output output, GError **error);
 
 /* phantom_ci-job in the role of `phantom_ci sandbox`: `how` is explain, json or run, `command`
  * (NULL-terminated) what is run. Its pid, a child of the caller with the caller's output, or -1. */
-pid_t launch_sandbox_trial(const struct paths *paths, const struct repo_config *repo,
-                           const char *how, const char *const *command, GError **error);
+pid_t launch_sandbox_trial(const struct paths *paths, const struct config *config,
+                           const struct repo_config *repo, const char *how,
+                           const char *const *command, GError **error);
 
 #endif

@@ -277,9 +277,9 @@ static void start_one(struct supervise *supervise, const struct job *job)
         watch_adopted(supervise, add_running(supervise, job, 0));
         return;
     }
-    pid_t child =
-        lock < 0 ? -1
-                 : launch_job(supervise->paths, repo, job->id, lock, supervise->output, &error);
+    pid_t child = lock < 0 ? -1
+                           : launch_job(supervise->paths, supervise->config, repo, job->id, lock,
+                                        supervise->output, &error);
     if (child > 0) {
         add_running(supervise, job, child);
         print_job_event(EVENT_INFO, "job started", job, NULL);

@@ -51,6 +51,22 @@ static bool find_proc(const struct repo_config *repo, const char *bwrap, bool *s
     return true;
 }
 
+/* The files with secrets of all sections, and the credentials of the service. */
+static char **list_secrets(const struct repo_config *repo)
+{
+    const char *credentials = g_getenv("CREDENTIALS_DIRECTORY");
+    /* /run is empty in any case. */
+    bool is_needed = credentials && *credentials == '/' && !g_str_has_prefix(credentials, "/run/");
+    GStrvBuilder *builder = g_strv_builder_new();
+    g_strv_builder_addv(builder, (const char **)repo->secret_files);
+    if (is_needed) {
+        g_strv_builder_add(builder, credentials);
+    }
+    char **secrets = g_strv_builder_end(builder);
+    g_strv_builder_unref(builder);
+    return secrets;
+}
+
 static struct sandbox_policy *make_policy(const struct repo_config *repo, const struct paths *paths,
                                           const char *bwrap, const char *workspace,
                                           const char *temporary, GError **error)
@@ -62,6 +78,7 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         [SANDBOX_CHOICE_STRICT] = SANDBOX_STRICT,
     };
     const char *const own[] = {paths->config, paths->state, paths->cache, NULL};
+    g_auto(GStrv) secrets = list_secrets(repo);
     g_autofree char *helper = libexec_find("phantom_ci-sandbox", error);
     if (!helper || !find_proc(repo, bwrap, &shares_proc, error)) {
         return NULL;
@@ -76,6 +93,7 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         .writable = (const char *const *)repo->writable,
         .readable = (const char *const *)repo->readable,
         .hidden = (const char *const *)repo->hidden,
+        .secrets = (const char *const *)secrets,
         .own = own,
         .helper = helper,
     };

@@ -32,6 +32,17 @@ static char **set(char **environment, const char *name, const char *value)
     return g_environ_setenv(environment, name, value ? value : "", TRUE);
 }
 
+char **environment_of_job(const struct job *job, char **environment)
+{
+    environment = set(environment, "PHANTOM_CI_REPO", job->repo);
+    environment = set(environment, "PHANTOM_CI_BRANCH", refkey_branch(job->branch));
+    environment = set(environment, "PHANTOM_CI_TAG", refkey_tag(job->branch));
+    environment = set(environment, "PHANTOM_CI_TRIGGER", job_trigger_name(job->trigger));
+    environment = set(environment, "PHANTOM_CI_SHA", job->sha);
+    environment = set(environment, "PHANTOM_CI_PREVIOUS_SHA", job->previous_sha);
+    return set_number(environment, "PHANTOM_CI_JOB", job->id);
+}
+
 char **environment_for_step(const struct environment_source *source, uint64_t step)
 {
     char **environment = g_new0(char *, 1);
@@ -47,15 +58,10 @@ char **environment_for_step(const struct environment_source *source, uint64_t st
     environment = set(environment, "TMPDIR", source->temporary);
     environment = set(environment, "CI", "true");
     environment = set(environment, "PHANTOM_CI", "true");
-    environment = set(environment, "PHANTOM_CI_REPO", source->job->repo);
-    environment = set(environment, "PHANTOM_CI_BRANCH", refkey_branch(source->job->branch));
-    environment = set(environment, "PHANTOM_CI_TAG", refkey_tag(source->job->branch));
-    environment = set(environment, "PHANTOM_CI_TRIGGER", job_trigger_name(source->job->trigger));
-    environment = set(environment, "PHANTOM_CI_SHA", source->job->sha);
-    environment = set(environment, "PHANTOM_CI_PREVIOUS_SHA", source->job->previous_sha);
+    environment = environment_of_job(source->job, environment);
     environment = set(environment, "PHANTOM_CI_WORKSPACE", source->workspace);
-    environment = set_number(environment, "PHANTOM_CI_JOB", source->job->id);
     environment = set_number(environment, "PHANTOM_CI_STEP", (int64_t)step);
+    environment = secrets_add(source->secrets, environment, source->repo->env);
     for (char **entry = source->repo->env; *entry; entry++) {
         g_auto(GStrv) parts = g_strsplit(*entry, "=", 2);
         environment = set(environment, parts[0], parts[1]);

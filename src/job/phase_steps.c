@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "base/wipe.h"
 #include "job/environment.h"
 #include "job/explain.h"
 #include "job/ledger.h"
@@ -17,13 +18,40 @@
 #include "job/stop.h"
 #include "job/worker_internal.h"
 
-static bool take_output(const char *bytes, size_t length, void *data, GError **error)
+static bool keep_output(struct worker *worker, const char *bytes, size_t length, GError **error)
 {
-    struct worker *worker = data;
     if (worker->echo) {
         echo_write(worker->echo, bytes, length);
     }
     return joblog_writer_append(worker->log, bytes, length, clock_now_ms(), error);
+}
+
+static bool keep_masked(struct worker *worker, GError **error)
+{
+    return worker->masked->len == 0 ||
+           keep_output(worker, worker->masked->str, worker->masked->len, error);
+}
+
+static bool take_output(const char *bytes, size_t length, void *data, GError **error)
+{
+    struct worker *worker = data;
+    if (!worker->masker) {
+        return keep_output(worker, bytes, length, error);
+    }
+    g_string_truncate(worker->masked, 0);
+    mask_stream_write(worker->masker, bytes, length, worker->masked);
+    return keep_masked(worker, error);
+}
+
+/* What might have gone on to be a secret. */
+static bool take_end_of_output(struct worker *worker, GError **error)
+{
+    if (!worker->masker) {
+        return true;
+    }
+    g_string_truncate(worker->masked, 0);
+    mask_stream_end(worker->masker, worker->masked);
+    return keep_masked(worker, error);
 }
 
 static bool should_stop(void *data)
@@ -35,7 +63,6 @@ enum { OUTPUT_TOLD_MAX_BYTES = 64 * 1024 };
 
 struct step_write {
     struct worker *worker;
-    const struct workflow_step *wanted;
     struct step *step;
 };
 
@@ -43,7 +70,7 @@ static bool write_start(void *data, GError **error)
 {
     const struct step_write *write = data;
     return store_step_start(write->worker->store, write->step->job, write->step->number,
-                            (const char *const *)write->wanted->argv, write->step->log_offset,
+                            (const char *const *)write->step->argv, write->step->log_offset,
                             write->step->started_ms, error);
 }
 
@@ -179,10 +206,9 @@ static void judge(struct worker *worker, const struct step_outcome *outcome, con
     }
 }
 
-static bool end_job(struct worker *worker, const struct workflow_step *wanted,
-                    const struct step *step)
+static bool end_job(struct worker *worker, const struct step *step)
 {
-    g_autofree char *words = text_join_words(wanted->argv);
+    g_autofree char *words = text_join_words(step->argv);
     if (strlen(words) > 200) {
         *(char *)g_utf8_find_prev_char(words, words + 200) = '\0';
     }
@@ -232,8 +258,9 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
         .workspace = checkout_path(worker->checkout),
         .temporary = worker->temporary,
         .inherited = (const char *const *)environ,
+        .secrets = worker->secrets,
     };
-    g_auto(GStrv) environment =
+    char **environment =
         confinement_environment(worker->confinement, environment_for_step(&source, wanted->number));
     const char *path = g_environ_getenv(environment, "PATH");
     const struct step_run run = {
@@ -253,11 +280,15 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
     };
     struct step_outcome outcome;
     g_autoptr(GError) error = NULL;
-    step_run(&run, &outcome, &error);
+    if (step_run(&run, &outcome, &error) && !take_end_of_output(worker, &error)) {
+        outcome.end = STEP_END_SINK_FAILED;
+    }
     if (worker->echo) {
         echo_end_line(worker->echo);
     }
     judge(worker, &outcome, path, error, wanted, step);
+    step->reason = worker_hide(worker, step->reason);
+    wipe_free_strings(&environment);
     step->cpu_us = outcome.cpu_us;
     step->max_rss_bytes = outcome.max_rss_bytes;
     step->memory_peak_bytes = outcome.memory_peak_bytes;
@@ -274,10 +305,13 @@ static void run_program(struct worker *worker, const struct workflow_step *wante
 static void run_step(struct worker *worker, const struct workflow_step *wanted, struct step *step,
                      GError **error)
 {
-    struct step_write write = {worker, wanted, step};
+    struct step_write write = {worker, step};
     step->job = worker->job->id;
     step->number = wanted->number;
     step->argv = g_strdupv(wanted->argv);
+    for (char **word = step->argv; *word; word++) {
+        *word = worker_hide(worker, *word);
+    }
     step->started_ms = clock_now_ms();
     step->log_offset = joblog_writer_offset(worker->log);
     int fault = fault_point("job.step");
@@ -333,7 +367,7 @@ bool phase_steps(struct worker *worker)
         struct step *step = g_new0(struct step, 1);
         run_step(worker, wanted, step, &error);
         good = error ? worker_end_by_error(worker, "cannot record the step", error)
-                     : end_job(worker, wanted, step);
+                     : end_job(worker, step);
         if (step != worker->failed_step) {
             step_free(step);
         }

@@ -25,7 +25,7 @@ bool worker_end(struct worker *worker, enum job_state state, const char *format,
     va_list arguments;
     va_start(arguments, format);
     g_free(worker->reason);
-    worker->reason = g_strdup_vprintf(format, arguments);
+    worker->reason = worker_hide(worker, g_strdup_vprintf(format, arguments));
     va_end(arguments);
     worker->state = state;
     return false;
@@ -95,7 +95,7 @@ void worker_note(struct worker *worker, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    g_autofree char *text = worker_hide(worker, g_strdup_vprintf(format, arguments));
     va_end(arguments);
     struct note_write note = {worker, text};
     ledger_insist(&worker->options->paths, worker->store, write_note, &note, NULL);
@@ -223,6 +223,11 @@ static void release(struct worker *worker)
     g_clear_pointer(&worker->workflow, workflow_free);
     confinement_free(worker->confinement);
     limits_free(worker->step_limits);
+    mask_stream_free(worker->masker);
+    secrets_free(worker->secrets);
+    if (worker->masked) {
+        g_string_free(worker->masked, TRUE);
+    }
     job_free(worker->job);
     store_close(worker->store);
     fd_close(&worker->stop_fd);
@@ -238,8 +243,8 @@ static void release(struct worker *worker)
 
 /* In this order; the first that gives a verdict is the last. */
 static bool (*const job_phases[])(struct worker *worker) = {
-    phase_fetch,    phase_trust,    phase_approval, phase_rules,
-    phase_announce, phase_workflow, phase_checkout, phase_steps,
+    phase_fetch,    phase_trust,    phase_approval, phase_rules, phase_announce,
+    phase_workflow, phase_checkout, phase_secrets,  phase_steps,
 };
 
 static int run_claimed(struct worker *worker)

@@ -1,7 +1,7 @@
 /*
  * The life of one job: claim, fetch, verify signatures, ask for approvals, check the rules, read
- * the workflow, check out, run the steps, record the result. See job_phases in worker.c for the
- * order.
+ * the workflow, check out, load the secrets, run the steps, record the result. See job_phases in
+ * worker.c for the order.
  */
 #ifndef PHANTOM_CI_JOB_WORKER_H
 #define PHANTOM_CI_JOB_WORKER_H

@@ -11,6 +11,7 @@
 #include "job/confined.h"
 #include "job/echo.h"
 #include "job/limits.h"
+#include "job/secrets.h"
 #include "job/worker.h"
 #include "notify/tell.h"
 #include "store/joblog.h"
@@ -35,6 +36,9 @@ struct worker {
     struct confinement *confinement; /* or NULL */
     struct limits *step_limits;      /* once there is a step */
     char *temporary;                 /* TMPDIR of the steps */
+    struct secrets *secrets;         /* or NULL, and then so are the next two */
+    struct mask_stream *masker;      /* of the output of the step that runs */
+    GString *masked;                 /* scratch */
     enum job_stop stop;
     char *stop_reason;
     enum job_state state; /* the verdict, once a phase has given it */
@@ -69,6 +73,10 @@ bool worker_was_false_alarm(struct worker *worker, const GError *error);
 /* A line of the runner itself in the job's log. */
 void worker_note(struct worker *worker, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* The text without the secrets of the steps, in the place of `text`, which is freed; NULL = NULL.
+ */
+char *worker_hide(const struct worker *worker, char *text);
+
 /* Asks whether the job was told to stop; remembers why. */
 bool worker_is_stopped(struct worker *worker);
 
@@ -80,6 +88,7 @@ bool phase_rules(struct worker *worker);
 bool phase_announce(struct worker *worker);
 bool phase_workflow(struct worker *worker);
 bool phase_checkout(struct worker *worker);
+bool phase_secrets(struct worker *worker);
 bool phase_steps(struct worker *worker);
 
 #endif

@@ -137,22 +137,6 @@ static char **list_those_there(const char *const *paths)
     return finish(list);
 }
 
-static char **list_hidden(const struct sandbox_request *request)
-{
-    GPtrArray *list = g_ptr_array_new();
-    for (unsigned i = 0; request->home && hidden_in_home[i]; i++) {
-        g_autofree char *path = g_build_filename(request->home, hidden_in_home[i], NULL);
-        add_if_there(list, path);
-    }
-    for (unsigned i = 0; hidden_in_system[i]; i++) {
-        add_if_there(list, hidden_in_system[i]);
-    }
-    for (const char *const *path = request->hidden; path && *path; path++) {
-        add_if_there(list, *path);
-    }
-    return finish(list);
-}
-
 static const char *owner_of(const struct sandbox_policy *policy, const char *path)
 {
     for (char **own = policy->own; *own; own++) {
@@ -161,6 +145,35 @@ static const char *owner_of(const struct sandbox_policy *policy, const char *pat
         }
     }
     return NULL;
+}
+
+/* What lies in a directory of phantom_ci is out of sight with it, but for the workspace. */
+static void hide_if_there(const struct sandbox_policy *policy, GPtrArray *list, const char *path)
+{
+    char *resolved = canonical(path);
+    if (resolved &&
+        (!owner_of(policy, resolved) || sandbox_path_is_within(resolved, policy->workspace))) {
+        g_ptr_array_add(list, resolved);
+    } else {
+        g_free(resolved);
+    }
+}
+
+static char **list_hidden(const struct sandbox_policy *policy,
+                          const struct sandbox_request *request)
+{
+    const char *const *const lists[] = {hidden_in_system, request->hidden, request->secrets};
+    GPtrArray *list = g_ptr_array_new();
+    for (unsigned i = 0; request->home && hidden_in_home[i]; i++) {
+        g_autofree char *path = g_build_filename(request->home, hidden_in_home[i], NULL);
+        hide_if_there(policy, list, path);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++) {
+        for (const char *const *path = lists[i]; path && *path; path++) {
+            hide_if_there(policy, list, *path);
+        }
+    }
+    return finish(list);
 }
 
 /* What is granted must be there, and be nobody's of ours. */
@@ -212,11 +225,11 @@ struct sandbox_policy *sandbox_policy_new(const struct sandbox_request *request,
     policy->home = request->home ? canonical(request->home) : NULL;
     policy->resolver = request->network ? find_resolver() : NULL;
     policy->own = list_those_there(request->own);
-    policy->hidden = list_hidden(request);
     bool good = set_directory(&policy->workspace, request->workspace, "workspace", error) &&
                 set_directory(&policy->temporary, request->temporary,
                               "directory for temporary files", error) &&
                 set_directory(&policy->helper, request->helper, "helper", error) &&
+                (policy->hidden = list_hidden(policy, request)) &&
                 (policy->writable = list_granted(policy, request->writable, "writable", error)) &&
                 (policy->readable = list_granted(policy, request->readable, "readable", error));
     if (!good) {

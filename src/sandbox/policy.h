@@ -31,6 +31,7 @@ struct sandbox_request {
     const char *const *writable;
     const char *const *readable; /* shown although hidden, or (strict) although not there */
     const char *const *hidden;   /* besides those that always are */
+    const char *const *secrets;  /* of this section and of others: hidden as well */
     const char *const *own;      /* phantom_ci's directories: hidden, whatever else is asked for */
     const char *helper;          /* the path of phantom_ci-sandbox */
 };

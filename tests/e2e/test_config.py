@@ -13,7 +13,7 @@ import pytest
     ("[app]\npath = \"/srv/a.git\"\npoll_interval = \"60\"\n", ":3:17:"),
     ("[app]\npath = \"/srv/a.git\"\npoll_interval = 60\n", ":3:17:"),
     ("[app]\npath = \"/srv/a.git\"\non_push = \"queu\"\n", "did you mean \"queue\""),
-    ("[app]\npath = \"/srv/a.git\"\nenv_file = \"/etc/x\"\n", "not available in this version"),
+    ("[app]\npath = \"/srv/a.git\"\nexecutor = \"podman:x\"\n", "not available in this version"),
     ("[app]\npath = \"/srv/a.git\"\nsandbox = \"strickt\"\n", ":3:11: \"sandbox\" must be one of"),
     ("[app]\npath = \"/srv/a.git\"\nkeep = [\"../x\"]\n", ":3:9:"),
     ("[app]\npath = \"/srv/a.git\"\npath = \"x\"\n", ":3:"),

@@ -178,6 +178,31 @@ def test_an_env_file_that_others_may_read_fails(installation):
     assert "canary" not in installation.cli("doctor").out
 
 
+def test_secrets_of_sections_are_read_and_told_without_their_values(phantom, repo, place):
+    secrets = place / "ci.env"
+    secrets.write_text("TOKEN=canary-of-doctor\nPIN=1234\n")
+    secrets.chmod(0o600)
+    repo.workflow("true")
+    phantom.watch(repo, env_file=[str(secrets), "credential:ci"], secret_command=["sh", "-c", f"touch {place}/asked"])
+    code, found = findings(phantom)
+    told = picked(found, check="secrets")
+    assert [f["status"] for f in told] == ["ok", "warn", "skipped", "info"], told
+    assert told[0]["detail"].startswith("2 variables") and told[1]["detail"].endswith("PIN")
+    assert code == 0 and not (place / "asked").exists()
+    secrets.chmod(0o644)
+    failure = the_failure(phantom, "secrets")
+    assert failure["detail"].endswith("may be read by others (mode 644)") and failure["mend"].startswith("chmod 600")
+    secrets.write_text("TOKEN=canary-of-doctor\nPIN canary-of-doctor\n")
+    secrets.chmod(0o600)
+    failure = the_failure(phantom, "secrets")
+    assert failure["subject"] == f"{secrets}:2:5"
+    phantom.write_repo_toml("")
+    secrets.write_text("")
+    phantom.watch(repo, secret_command=["no-such-program"])
+    assert the_failure(phantom, "secrets")["detail"] == "secret_command: no program no-such-program"
+    assert "canary" not in json.dumps(found) + "".join(phantom.errors)
+
+
 def test_each_webhook_is_reached_without_a_message_and_without_its_secret(installation, place):
     receiver = Receiver(place, name="hook")
     path = installation.config / ".env"

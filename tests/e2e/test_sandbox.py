@@ -49,6 +49,13 @@ class Site:
                 if self.uid and not path.is_symlink():
                     os.chown(path, self.uid, self.uid)
 
+    def home_file(self, name):
+        """A file with a secret, for the user alone."""
+        path = self.phantom.home / name
+        path.write_text(f"A=secret-of-{name}\n")
+        path.chmod(0o600)
+        return path
+
     def watch(self, level, *steps, **keys):
         self.repo.workflow(*steps)
         self.phantom.watch(self.repo, sandbox=level, **keys)
@@ -112,6 +119,31 @@ def test_keys_and_directories_of_phantom_ci_are_out_of_sight(site, level):
     assert all(path.exists() for path in wanted)
     result = site.run(level, shell("; ".join(f"cat {path} && echo seen {path}" for path in wanted) + "; true"))
     assert "seen" not in result.out and "secret\n" not in result.out
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_files_with_secrets_of_all_sections_are_out_of_sight(site, level):
+    phantom = site.phantom
+    files = [site.home_file(name) for name in ("own.env", "other.env", "other-key")]
+    other = site.make_repo("other")
+    phantom.watch(other, name="other", env_file=str(files[1]), ssh_key_path=str(files[2]))
+    script = "; ".join(f"echo $(cat {path} 2>/dev/null | wc -c) bytes" for path in [*files, phantom.home / "notes"])
+    result = site.run(level, shell(f"{script}; echo A is ${{#A}} long"), env_file=str(files[0]),
+                      readable=[str(phantom.home)])
+    assert result.out.splitlines()[-5:] == ["0 bytes"] * 3 + ["6 bytes", "A is 17 long"]
+
+
+@pytest.mark.demand("S17")
+def test_a_step_without_a_sandbox_can_t_read_the_memory_of_the_job_s_process(site):
+    script = ("for name in mem environ maps fd/0; do head -c 1 /proc/$PPID/$name >/dev/null 2>&1 && echo read $name; "
+              "done; grep -c . /proc/$PPID/cmdline; true")
+    assert "read" in site.run("off", shell(script)).out
+    path = site.home_file("own.env")
+    site.phantom.write_repo_toml("")
+    result = site.run("off", shell(script), env_file=str(path))
+    assert "1\n" in result.out
+    if site.uid or os.geteuid() != 0:
+        assert "read" not in result.out, "root alone reads everything"
 
 
 def test_strict_shows_nothing_of_the_home_and_workspace_shows_the_rest_of_it(site):

@@ -413,6 +413,25 @@ END
 
 
 @pytest.mark.slow
+def test_a_credential_of_the_service_reaches_the_steps_that_ask_for_it(machine):
+    machine.run("phantom_ci", "configure", "service", "--user", "builder")
+    machine.shell("""umask 077; echo TOKEN=canary-of-root > /root/app.env
+        umask 022; mkdir /etc/systemd/system/phantom_ci.service.d
+        printf '[Service]\nLoadCredential=app.env:/root/app.env\n' > /etc/systemd/system/phantom_ci.service.d/override.conf
+        systemctl daemon-reload""")
+    push(machine, "true")
+    machine.run("phantom_ci", "add", "/home/builder/app.git", "main", "--name", "app", user="builder")
+    machine.shell("""sed -i 's/^target_branch.*/&\\npoll_interval = "1s"\\nenv_file = "credential:app.env"/' \\
+        ~/.config/phantom_ci/Repo.toml""", user="builder")
+    machine.run("systemctl", "start", "phantom_ci")
+    wait_until(lambda: "branch baselined" in machine.journal(), what="the first look")
+    sha = push(machine, "sh -c 'cat /run/credentials/*/* && exit 1; test \"$TOKEN\" = canary-of-root && echo $TOKEN'")
+    job = wait_job(machine, sha, "success")
+    assert machine.run("phantom_ci", "logs", job["id"], user="builder").out.endswith("\n***\n")
+    assert "canary" not in machine.journal()
+
+
+@pytest.mark.slow
 def test_a_user_has_a_service_of_its_own_systemd(machine):
     """Install, run, restart during a job, stop during a job, remove."""
     def configure(*words, check=0):

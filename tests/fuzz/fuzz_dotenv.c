@@ -1,5 +1,5 @@
-/* .env files: entries or errors, never both; what was read reads the same when it is written with
- * quotes; no message is long enough to quote a value. */
+/* .env files and those of env_file: entries or errors, never both; what was read reads the same
+ * when it is written with quotes; no message is long enough to quote a value. */
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "config/dotenv.h"
+#include "config/env_file.h"
+#include "config/schema.h"
 #include "notify/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -78,6 +80,22 @@ static void check_entries(const GPtrArray *entries, size_t size)
     diagnostics_free(warnings);
 }
 
+/* As variables for steps: each of them one that may be set, and once. */
+static void check_variables(const char *bytes, size_t size)
+{
+    struct diagnostics *diagnostics = diagnostics_new();
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) entries = env_file_parse(bytes, size, "name", diagnostics);
+    require((entries == NULL) == diagnostics_any(diagnostics));
+    check_messages(diagnostics);
+    for (unsigned i = 0; entries && i < entries->len; i++) {
+        struct dotenv_entry *entry = g_ptr_array_index(entries, i);
+        require(schema_is_variable_name(entry->key) && !schema_is_own_variable(entry->key));
+        require(g_hash_table_add(seen, entry->key));
+    }
+    diagnostics_free(diagnostics);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct diagnostics *diagnostics = diagnostics_new();
@@ -89,5 +107,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_ptr_array_unref(entries);
     }
     diagnostics_free(diagnostics);
+    check_variables((const char *)data, size);
     return 0;
 }

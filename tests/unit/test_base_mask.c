@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mask.h"
+#include "mask_fixture.h"
 
 static char *apply(const char *const *values, const char *text)
 {
@@ -93,50 +94,17 @@ static void apply__nul_and_bytes_that_are_no_text__stay(void)
     mask_free(mask);
 }
 
-/* What the definition says, said in another way: all occurrences of all values, one by one. */
-static char *apply_slowly(const char *const *values, const char *text)
-{
-    size_t length = strlen(text);
-    g_autofree char *hidden = g_malloc0(length + 1); /* 1 = begins here, 2 = goes on */
-    for (; *values; values++) {
-        size_t size = strlen(*values);
-        for (size_t i = 0; size >= MASK_MIN_BYTES && i + size <= length; i++) {
-            if (memcmp(text + i, *values, size) == 0) {
-                hidden[i] = hidden[i] == 2 ? 2 : 1;
-                memset(hidden + i + 1, 2, size - 1);
-            }
-        }
-    }
-    GString *out = g_string_new(NULL);
-    for (size_t i = 0; i < length; i++) {
-        if (hidden[i] == 1) {
-            g_string_append(out, "***");
-        } else if (hidden[i] == 0) {
-            g_string_append_c(out, text[i]);
-        }
-    }
-    return g_string_free(out, FALSE);
-}
-
-static void fill(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        text[i] = (char)g_test_rand_int_range('a', 'c');
-    }
-    text[length] = '\0';
-}
-
 static void apply__random_values_and_text__agree_with_the_slow_way(void)
 {
     for (int round = 0; round < 5000; round++) {
         char storage[4][12], text[80];
         const char *values[5] = {NULL};
         for (unsigned i = 0; i < 4; i++) {
-            fill(storage[i], (size_t)g_test_rand_int_range(0, 11));
+            fill_with_two_letters(storage[i], (size_t)g_test_rand_int_range(0, 11));
             values[i] = storage[i];
         }
-        fill(text, (size_t)g_test_rand_int_range(0, 79));
-        g_autofree char *expected = apply_slowly(values, text);
+        fill_with_two_letters(text, (size_t)g_test_rand_int_range(0, 79));
+        g_autofree char *expected = apply_slowly(values, text, strlen(text), strlen(text), NULL);
         g_autofree char *masked = apply(values, text);
         g_assert_cmpstr(masked, ==, expected);
     }
