@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/libexec.h"
 #include "base/text.h"
+#include "git/mirror.h"
 #include "job/stop.h"
 #include "sandbox/abilities.h"
 #include "sandbox/bubblewrap.h"
@@ -61,6 +62,9 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         [SANDBOX_CHOICE_WORKSPACE] = SANDBOX_WORKSPACE,
         [SANDBOX_CHOICE_STRICT] = SANDBOX_STRICT,
     };
+    const struct git_remote remote = {repo->url, repo->ssh_key_path};
+    g_autofree char *mirror = mirror_path(paths->cache, &remote);
+    g_autofree char *objects = g_build_filename(mirror, "objects", NULL);
     const char *const own[] = {paths->config, paths->state, paths->cache, NULL};
     g_autofree char *helper = libexec_find("phantom_ci-sandbox", error);
     if (!helper || !find_proc(repo, bwrap, &shares_proc, error)) {
@@ -78,6 +82,7 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         .hidden = (const char *const *)repo->hidden,
         .own = own,
         .helper = helper,
+        .objects = objects,
     };
     return sandbox_policy_new(&request, error);
 }

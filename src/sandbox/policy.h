@@ -33,6 +33,7 @@ struct sandbox_request {
     const char *const *hidden;   /* besides those that always are */
     const char *const *own;      /* phantom_ci's directories: hidden, whatever else is asked for */
     const char *helper;          /* the path of phantom_ci-sandbox */
+    const char *objects; /* of git, for git in a step: shown though phantom_ci's own; or NULL */
 };
 
 struct sandbox_policy {
@@ -43,6 +44,7 @@ struct sandbox_policy {
     char *home;     /* or NULL */
     char *resolver; /* the file behind /etc/resolv.conf when that lies below /run, or NULL */
     char *helper;
+    char *objects;                                /* or NULL */
     char **writable, **readable, **hidden, **own; /* NULL-terminated, never NULL */
 };
 
