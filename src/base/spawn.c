@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +147,21 @@ static int try_programs(const struct plan *plan)
     return result;
 }
 
+/* A hard limit below the wanted one stands: only some may raise it, and it is stricter. */
+static bool limit_resource(int resource, int64_t most)
+{
+    struct rlimit limit;
+    if (most <= 0) {
+        return true;
+    }
+    if (getrlimit(resource, &limit) != 0) {
+        return false;
+    }
+    rlim_t wanted = MIN((rlim_t)most, limit.rlim_max);
+    limit = (struct rlimit){.rlim_cur = wanted, .rlim_max = wanted};
+    return setrlimit(resource, &limit) == 0;
+}
+
 static void run_child(struct plan *plan, pid_t parent)
 {
     const struct spawn_options *options = plan->options;
@@ -169,6 +185,9 @@ static void run_child(struct plan *plan, pid_t parent)
 #else
     (void)parent;
 #endif
+    if (options->limits && !limit_resource(RLIMIT_FSIZE, options->limits->file_max_bytes)) {
+        fail_child(plan, SPAWN_STAGE_LIMITS, errno);
+    }
     if (!place_fds(plan)) {
         fail_child(plan, SPAWN_STAGE_SETUP, errno);
     }
@@ -190,6 +209,7 @@ static bool report_failure(const struct spawn_options *options, const struct spa
     static const char *const verbs[] = {[SPAWN_STAGE_NONE] = "start",
                                         [SPAWN_STAGE_FORK] = "make a process for",
                                         [SPAWN_STAGE_SETUP] = "set up a process for",
+                                        [SPAWN_STAGE_LIMITS] = "set the limits of",
                                         [SPAWN_STAGE_DIRECTORY] = "enter the directory",
                                         [SPAWN_STAGE_EXEC] = "execute"};
     return error_set_errno(error, BASE_ERROR, told->errnum, "cannot %s %s", verbs[told->stage],

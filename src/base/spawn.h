@@ -18,6 +18,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What the child does to itself before it executes, so that nothing it starts escapes it. */
+struct spawn_limits {
+    int64_t file_max_bytes; /* RLIMIT_FSIZE; 0 = as it is */
+};
+
 enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8 };
 
 struct spawn_options {
@@ -33,19 +38,21 @@ struct spawn_options {
     bool new_session; /* setsid(): own session and process group */
     /* Linux: sent to the child when this thread's process ends; 0 = none */
     int parent_death_signal;
+    const struct spawn_limits *limits; /* or NULL */
 };
 
 #define SPAWN_OPTIONS_INIT                                                                         \
     {                                                                                              \
         .argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                  \
         .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fds = NULL, .pass_count = 0, \
-        .new_session = false, .parent_death_signal = 0                                             \
+        .new_session = false, .parent_death_signal = 0, .limits = NULL                             \
     }
 
 enum spawn_stage {
     SPAWN_STAGE_NONE,
     SPAWN_STAGE_FORK,
     SPAWN_STAGE_SETUP,
+    SPAWN_STAGE_LIMITS,
     SPAWN_STAGE_DIRECTORY,
     SPAWN_STAGE_EXEC
 };
@@ -76,6 +83,7 @@ struct spawn_run_options {
     const char *input; /* bytes for stdin, or NULL for /dev/null */
     size_t input_length;
     size_t out_limit_bytes; /* what lies beyond is read and dropped, and out_truncated set */
+    bool end_at_out_limit;  /* beyond: SIGKILL instead, ERROR_LIMIT; out_truncated is set, too */
     size_t err_limit_bytes; /* beyond: the tail is kept */
     int timeout_ms;         /* -1 = none; at the end the process group gets SIGKILL, ERROR_LIMIT */
     int cancel_fd;          /* when it becomes readable: SIGKILL, ERROR_CANCELED; -1 = none */
