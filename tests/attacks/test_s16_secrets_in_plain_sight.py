@@ -1,0 +1,39 @@
+"""S16. I can push. My step reads the environment and the command line of every process that it sees, for the webhook's address and
+whatever else the daemon was trusted with."""
+import pytest
+
+SCAN = r"""
+import glob, sys
+found = seen = 0
+for name in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        with open(name, "rb") as file:
+            text = file.read()
+    except OSError:
+        continue
+    seen += 1
+    if b"canary-" + b"secret" in text:
+        found += 1
+print("seen", seen > 0, "found", found)
+"""
+
+
+@pytest.mark.demand("S16")
+def test_no_process_shows_a_secret_in_its_environment_or_command_line(site, level):
+    # Defence: .env is read from its file when a message is due; phantom_ci-net gets it through a pipe (net/client.c).
+    phantom = site.phantom
+    env_file = phantom.config / ".env"
+    env_file.write_text("DISCORD_WEBHOOK_URL=http://127.0.0.1:9/canary-secret\nCUSTOM_WEBHOOK_SECRET=canary-secret-too\n")
+    env_file.chmod(0o600)
+    site.repo.write({"scan.py": SCAN})
+    site.watch(level, "/usr/bin/python3 scan.py")
+    phantom.start()
+    phantom.wait_baseline()
+    sha = site.repo.commit_and_push()
+    site.own()
+    job = phantom.wait_job(sha=sha)
+    if site.old_kernel and level != "off":
+        assert job["state"] in ("error", "failed") and phantom.log(job["id"]) == b""
+        return
+    assert job["state"] == "success", job
+    assert phantom.log(job["id"]) == b"seen True found 0\n"
