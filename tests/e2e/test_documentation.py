@@ -33,6 +33,19 @@ def test_the_page_of_demands_names_the_tests_that_cover_them():
     assert listed == marked_tests()
 
 
+def test_the_page_about_security_names_tests_that_exist_and_every_attack():
+    named = set(re.findall(r"`((?:e2e|attacks)/test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    assert len(named) > 50
+    for path, test in sorted(named):
+        assert re.search(rf"^def {test}\(", (ROOT / "tests" / path).read_text(), re.M), f"{path} has no {test}"
+    attacks = {f"attacks/{path.name}" for path in (ROOT / "tests" / "attacks").glob("test_*.py")}
+    assert {path for path, _ in named if path.startswith("attacks/")} == attacks
+    for number in range(1, 26):
+        found = list((ROOT / "tests" / "attacks").glob(f"test_s{number:02}_*.py"))
+        assert len(found) == 1, f"S{number}: {found}"
+        assert found[0].read_text().startswith(f'"""S{number}. '), found[0]
+
+
 def test_the_examples_are_valid(phantom):
     examples = sorted((ROOT / "examples").glob("*.toml"))
     assert len(examples) >= 3
