@@ -26,14 +26,4 @@ def test_no_process_shows_a_secret_in_its_environment_or_command_line(site, leve
     env_file.write_text("DISCORD_WEBHOOK_URL=http://127.0.0.1:9/canary-secret\nCUSTOM_WEBHOOK_SECRET=canary-secret-too\n")
     env_file.chmod(0o600)
     site.repo.write({"scan.py": SCAN})
-    site.watch(level, "/usr/bin/python3 scan.py")
-    phantom.start()
-    phantom.wait_baseline()
-    sha = site.repo.commit_and_push()
-    site.own()
-    job = phantom.wait_job(sha=sha)
-    if site.old_kernel and level != "off":
-        assert job["state"] in ("error", "failed") and phantom.log(job["id"]) == b""
-        return
-    assert job["state"] == "success", job
-    assert phantom.log(job["id"]) == b"seen True found 0\n"
+    assert site.attack_by_push(level, "/usr/bin/python3 scan.py") in ("seen True found 0\n", None)

@@ -76,18 +76,11 @@ def test_a_step_reads_no_memory_of_the_runner(site, level, make_receiver):
     env_file.write_text(f"CUSTOM_WEBHOOK_URL={receiver.url('/canary')}\n")
     env_file.chmod(0o600)
     site.repo.write({"scan.py": SCAN})
-    site.watch(level, "/usr/bin/python3 scan.py", env={"SCOPE": "net" if level == "off" else "all"})
-    phantom.start()
-    phantom.wait_baseline()
-    sha = site.repo.commit_and_push()
-    site.own()
-    job = phantom.wait_job(sha=sha)
-    if site.old_kernel and level != "off":
-        assert job["state"] in ("error", "failed") and phantom.log(job["id"]) == b""
-        return
-    assert job["state"] == "success", job
+    out = site.attack_by_push(level, "/usr/bin/python3 scan.py", env={"SCOPE": "net" if level == "off" else "all"})
     receiver.wait_requests(1)
-    lines = phantom.log(job["id"]).decode().splitlines()
+    if out is None:
+        return
+    lines = out.splitlines()
     assert lines[-1] == "done"
     assert level != "off" or lines[0] == "phantom_ci-net", lines
     # Of what stands outside of a sandbox nothing is seen; the first process inside is ours, and holds no secret.

@@ -69,23 +69,32 @@ class Site:
     def attack(self, level, *steps, **keys):
         """Runs the steps once, as the first job of the section; what they wrote. None where the kernel can't give the level:
         then no step has run, and the reason is told."""
-        result = self.run(level, *steps, check=None, **keys)
-        return self._outcome(level, result)
+        self.run(level, *steps, check=None, **keys)
+        return self._outcome(level, self.phantom.jobs()[-1])
 
     def attack_again(self, level, *steps):
         """The same with other steps of the same section, in its next job."""
         self.repo.workflow(*steps)
         self.own()
-        return self._outcome(level, self.phantom.cli("run", "app"))
+        self.phantom.cli("run", "app")
+        return self._outcome(level, self.phantom.jobs()[-1])
 
-    def _outcome(self, level, result):
-        job = self.phantom.jobs()[-1]
+    def attack_by_push(self, level, *steps, **keys):
+        """The same as a push that a daemon sees."""
+        self.watch(level, *steps, **keys)
+        self.phantom.start()
+        self.phantom.wait_baseline()
+        sha = self.repo.commit_and_push()
+        self.own()
+        return self._outcome(level, self.phantom.wait_job(sha=sha))
+
+    def _outcome(self, level, job):
         if self.old_kernel and level != "off":
             assert job["state"] in ("error", "failed"), job
             assert "the sandbox could not be made" in job["reason"], job
             assert self.phantom.log(job["id"]) == b"", "a step has run without its sandbox"
             return None
-        assert job["state"] == "success", (job, result.out, result.err)
+        assert job["state"] == "success", (job, self.phantom.errors[-1:])
         return self.phantom.log(job["id"]).decode(errors="replace")
 
 
