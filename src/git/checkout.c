@@ -460,8 +460,9 @@ static bool update_submodules(struct fill *fill, GError **error)
         return trouble(fill, TROUBLE_FINAL);
     }
     environment = g_environ_setenv(environment, "GIT_ALLOW_PROTOCOL", protocols, TRUE);
-    /* git clones a path with hard links, through which a step could write into the source. */
+    /* Whose header would go along to where is not known of submodules (git/settings.h). */
     environment = git_environment_add_config(environment, "http.followRedirects", "false");
+    /* git clones a path with hard links, through which a step could write into the source. */
     environment = git_environment_add_config(environment, "url.file:///.insteadOf", "/");
     const char *arguments[] = {"-C",         fill->checkout->workspace,
                                "submodule",  "update",
