@@ -90,6 +90,7 @@ struct spawn_run_options {
     size_t input_length;
     size_t out_limit_bytes; /* what lies beyond is read and dropped, and out_truncated set */
     bool out_is_secret;     /* it is in no memory but result.out, which the caller wipes */
+    bool end_at_out_limit;  /* beyond: SIGKILL instead, ERROR_LIMIT; out_truncated is set, too */
     size_t err_limit_bytes; /* beyond: the tail is kept */
     int timeout_ms;         /* -1 = none; at the end the process group gets SIGKILL, ERROR_LIMIT */
     int cancel_fd;          /* when it becomes readable: SIGKILL, ERROR_CANCELED; -1 = none */

@@ -129,6 +129,12 @@ static bool attend(struct run *run, GError **error)
         if (fds[0].revents) {
             take_output(run, &run->out_fd);
         }
+        if (run->out_truncated && run->options->end_at_out_limit) {
+            g_set_error(error, BASE_ERROR, ERROR_LIMIT,
+                        "%s wrote more than %" G_GSIZE_FORMAT " bytes", run->options->spawn.argv[0],
+                        run->options->out_limit_bytes);
+            return false;
+        }
         if (fds[1].revents) {
             take_output(run, &run->err_fd);
         }

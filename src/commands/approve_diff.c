@@ -146,7 +146,7 @@ bool approve_print_change(struct command_context *context, const struct job *job
                           const struct repo_config *repo, GError **error)
 {
     const struct git_remote remote = {repo->url, repo->ssh_key_path};
-    const struct git_limits limits = {(int)repo->fetch_timeout_ms, -1};
+    const struct git_limits limits = {(int)repo->fetch_timeout_ms, -1, repo->fetch_max_bytes};
     struct mirror *mirror = mirror_open(context->paths.cache, &remote, &limits, error);
     bool good = mirror && print_change(context, mirror, job, repo, error);
     if (mirror) {

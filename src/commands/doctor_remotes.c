@@ -19,6 +19,7 @@
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/mirror.h"
+#include "git/settings.h"
 #include "poll/remote.h"
 
 enum { LOOKS_AT_ONCE = 16, BRANCHES_SHOWN = 3 };
@@ -48,14 +49,14 @@ static const struct repo_config *section_of(const struct remote *remote, unsigne
 
 /* ------------------------------------------------------------ look at all */
 
-static void begin(struct doctor *doctor, struct visit *visit)
+static void begin(struct doctor *doctor, struct git_settings *settings, struct visit *visit)
 {
     const struct git_remote remote = {visit->remote->url, visit->remote->ssh_key_path};
     doctor_look_at(doctor, visit->remote->url);
     visit->begun = true;
     visit->begun_ms = clock_monotonic_ms();
-    visit->look =
-        git_look_start(&remote, (const char *const *)visit->remote->wanted, &visit->error);
+    visit->look = git_look_start(&remote, git_settings_redirects_leak(settings, remote.url),
+                                 (const char *const *)visit->remote->wanted, &visit->error);
 }
 
 static void end(struct visit *visit)
@@ -108,7 +109,8 @@ static void kill_all(const GPtrArray *visits)
     }
 }
 
-static void look_at_all(struct doctor *doctor, const GPtrArray *visits)
+static void look_at_all(struct doctor *doctor, struct git_settings *settings,
+                        const GPtrArray *visits)
 {
     unsigned at_once = MIN(doctor->context->config->max_looks, LOOKS_AT_ONCE);
     for (;;) {
@@ -123,7 +125,7 @@ static void look_at_all(struct doctor *doctor, const GPtrArray *visits)
         for (unsigned i = 0; i < visits->len && under_way < at_once; i++) {
             struct visit *visit = g_ptr_array_index(visits, i);
             if (!visit->begun && doctor_time_left_ms(doctor, 1) > 0) {
-                begin(doctor, visit);
+                begin(doctor, settings, visit);
                 under_way += visit->look ? 1 : 0;
             }
         }
@@ -260,7 +262,7 @@ static void report_workflow(struct doctor *doctor, const struct repo_config *rep
     const char *arguments[] = {git_dir, "ls-tree", tip, "--", path, NULL};
     g_auto(GStrv) environment = git_environment_local(NULL);
     const struct git_limits limits = {doctor_time_left_ms(doctor, DOCTOR_PROGRAM_MS),
-                                      doctor->cancel_fd};
+                                      doctor->cancel_fd, 0};
     struct spawn_result result = {0};
     doctor_look_at(doctor, mirror);
     if (git_run(arguments, (const char *const *)environment, &limits, &result, NULL)) {
@@ -434,7 +436,10 @@ void doctor_check_remotes(struct doctor *doctor)
             g_ptr_array_add(asked, visit);
         }
     }
-    look_at_all(doctor, asked);
+    struct git_settings *settings = git_settings_new();
+    git_settings_refresh(settings);
+    look_at_all(doctor, settings, asked);
+    git_settings_free(settings);
     g_autoptr(GHashTable) hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (unsigned i = 0; i < visits->len; i++) {
         report(doctor, g_ptr_array_index(visits, i), hosts);

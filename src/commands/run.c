@@ -70,7 +70,8 @@ static int resolve_ref(struct order *order)
 static int resolve_older_sha(struct order *order)
 {
     const struct git_remote remote = {order->repo->url, order->repo->ssh_key_path};
-    const struct git_limits limits = {(int)order->repo->fetch_timeout_ms, -1};
+    const struct git_limits limits = {(int)order->repo->fetch_timeout_ms, -1,
+                                      order->repo->fetch_max_bytes};
     g_autoptr(GError) error = NULL;
     struct mirror *mirror = NULL;
     if (paths_ensure(&order->context->paths, &error)) {

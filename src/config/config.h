@@ -54,6 +54,7 @@ struct repo_config {
     int64_t timeout_ms;       /* of the whole job */
     int64_t grace_ms;         /* between SIGTERM and SIGKILL */
     int64_t fetch_timeout_ms; /* of one fetch */
+    int64_t fetch_max_bytes;  /* no pack, and no file of a checkout, is larger */
     int64_t log_cap_bytes;
     int priority; /* higher runs earlier; -1000 to 1000 */
     enum on_push on_push;

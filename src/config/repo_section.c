@@ -238,6 +238,7 @@ const struct schema_key repo_section_keys[] = {
     {"timeout", SCHEMA_DURATION, FIELD(timeout_ms), 1, 30 * DAY_MS},
     {"grace", SCHEMA_DURATION, FIELD(grace_ms), 0, 3600000},
     {"fetch_timeout", SCHEMA_DURATION, FIELD(fetch_timeout_ms), 100, DAY_MS},
+    {"fetch_max", SCHEMA_SIZE, FIELD(fetch_max_bytes), 65536},
     {"log_cap", SCHEMA_SIZE, FIELD(log_cap_bytes), 65536},
     {"priority", SCHEMA_INTEGER, FIELD(priority), -1000, 1000},
     {"on_push", SCHEMA_CHOICE, FIELD(on_push), .choices = push_choices},
@@ -307,6 +308,7 @@ struct repo_config *repo_section_new(void)
     section->grace_ms = 10 * 1000;
     section->fetch_timeout_ms = 10 * 60 * 1000;
     section->secret_timeout_ms = 30 * 1000;
+    section->fetch_max_bytes = (int64_t)16 * 1024 * 1024 * 1024;
     section->log_cap_bytes = 64 * 1024 * 1024;
     return section;
 }

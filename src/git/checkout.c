@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/text.h"
 #include "git/checkout_clean.h"
 #include "git/throwaway_git.h"
 #include "git/trash.h"
@@ -207,17 +209,48 @@ static bool open_workspace(struct fill *fill, GError **error)
     return trouble(fill, TROUBLE_WORKSPACE);
 }
 
+/* No system call takes such a path, and git dies of the depth of one before it comes to that. */
+static bool paths_are_short(const char *listing, size_t length, GError **error)
+{
+    enum { SHOWN_BYTES = 60 };
+    for (const char *entry = listing; entry < listing + length; entry += strlen(entry) + 1) {
+        const char *tab = strchr(entry, '\t');
+        if (tab && strlen(tab + 1) >= PATH_MAX) {
+            g_autofree char *head = g_strndup(tab + 1, SHOWN_BYTES);
+            g_autofree char *shown = text_escape(head);
+            g_set_error(error, GIT_ERROR, ERROR_INVALID,
+                        "the commit is refused: it has a path longer than %d bytes, %s...",
+                        PATH_MAX - 1, shown);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool list_tree(struct fill *fill, GError **error)
 {
     const char *arguments[] = {"ls-tree", "-r", "-z", "--full-tree", fill->request->sha, NULL};
     struct spawn_result result = {0};
-    bool ok = run_git(fill, arguments, &result, error);
+    GError *failure = NULL;
+    bool ok = run_git(fill, arguments, &result, &failure);
+    if (result.out_truncated) {
+        g_clear_error(&failure);
+        ok = false;
+        g_set_error(&failure, GIT_ERROR, ERROR_INVALID,
+                    "the commit is refused: the list of its files is longer than %d MiB",
+                    GIT_MAX_OUTPUT / (1024 * 1024));
+    }
+    ok = ok && paths_are_short(result.out, result.out_length, &failure);
     if (ok) {
         fill->tree =
             clean_tree_new(g_steal_pointer(&result.out), result.out_length, fill->request->keep);
     }
+    bool refused = error_has_code(failure, ERROR_INVALID);
+    if (failure) {
+        g_propagate_error(error, failure);
+    }
     spawn_result_clear(&result);
-    return ok || trouble(fill, TROUBLE_OBJECTS);
+    return ok || trouble(fill, refused ? TROUBLE_FINAL : TROUBLE_OBJECTS);
 }
 
 static bool clean(struct fill *fill, bool before, struct clean_counts *counts, GError **error)
@@ -275,6 +308,8 @@ static bool read_tree(struct fill *fill, GError **error)
     }
     if (failure->code == ERROR_SYSTEM && strstr(failure->message, "invalid path")) {
         failure->code = ERROR_INVALID;
+    }
+    if (failure->code == ERROR_INVALID) {
         fill->trouble = TROUBLE_FINAL;
     } else {
         fill->trouble =
@@ -425,6 +460,10 @@ static bool update_submodules(struct fill *fill, GError **error)
         return trouble(fill, TROUBLE_FINAL);
     }
     environment = g_environ_setenv(environment, "GIT_ALLOW_PROTOCOL", protocols, TRUE);
+    /* Whose header would go along to where is not known of submodules (git/settings.h). */
+    environment = git_environment_add_config(environment, "http.followRedirects", "false");
+    /* git clones a path with hard links, through which a step could write into the source. */
+    environment = git_environment_add_config(environment, "url.file:///.insteadOf", "/");
     const char *arguments[] = {"-C",         fill->checkout->workspace,
                                "submodule",  "update",
                                "--init",     "--recursive",

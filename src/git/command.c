@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "git/hints.h"
 
-enum { MAX_STDERR = 16 * 1024 };
+enum { MAX_STDERR = 16 * 1024, MAX_FSCK_LINE = 200 };
 
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
 
@@ -132,6 +135,19 @@ char **git_environment_replace(char **environment, const char *const *variables)
     return environment;
 }
 
+char **git_environment_add_config(char **environment, const char *key, const char *value)
+{
+    const char *count_text = g_environ_getenv(environment, "GIT_CONFIG_COUNT");
+    guint64 count = count_text ? g_ascii_strtoull(count_text, NULL, 10) : 0;
+    g_autofree char *key_line =
+        g_strdup_printf("GIT_CONFIG_KEY_%" G_GUINT64_FORMAT "=%s", count, key);
+    g_autofree char *value_line =
+        g_strdup_printf("GIT_CONFIG_VALUE_%" G_GUINT64_FORMAT "=%s", count, value);
+    g_autofree char *count_line = g_strdup_printf("GIT_CONFIG_COUNT=%" G_GUINT64_FORMAT, count + 1);
+    const char *const lines[] = {key_line, value_line, count_line, NULL};
+    return git_environment_replace(environment, lines);
+}
+
 char **git_environment_with(const char *const *variables)
 {
     return git_environment_replace(git_environment_plain(), variables);
@@ -154,9 +170,12 @@ static char *without_tokens(const char *path)
 
 void git_append_ssh_options(GPtrArray *argv, const char *ssh_key_path)
 {
-    static const char *const options[] = {"BatchMode=yes", "StrictHostKeyChecking=yes",
-                                          "ConnectTimeout=15", "ServerAliveInterval=15",
-                                          "ServerAliveCountMax=2"};
+    /* The server of a repository gets no agent, no display and no port of ours, whatever
+     * ~/.ssh/config grants to every host. */
+    static const char *const options[] = {"BatchMode=yes",           "StrictHostKeyChecking=yes",
+                                          "ForwardAgent=no",         "ForwardX11=no",
+                                          "ClearAllForwardings=yes", "ConnectTimeout=15",
+                                          "ServerAliveInterval=15",  "ServerAliveCountMax=2"};
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
         g_ptr_array_add(argv, g_strdup("-o"));
         g_ptr_array_add(argv, g_strdup(options[i]));
@@ -192,7 +211,11 @@ char **git_environment_remote(const struct git_remote *remote, GError **error)
         "SSL_CERT_DIR", "XDG_CONFIG_HOME", NULL};
     /* What a user's configuration must not turn on for an unattended program, and what could run a
      * command on behalf of a repository. fetch.unpackLimit: packs are synced to disk, loose objects
-     * are not, and a power loss leaves those empty. */
+     * are not, and a power loss leaves those empty. fetch.fsckObjects: names of submodules that
+     * climb, addresses that are options, trees with a .git in them never reach the mirror. What old
+     * tools have written wrongly into the text of commits, and modes with a zero in front, are
+     * harmless and in the history of many; for the rest there is the user's own
+     * fetch.fsck.skipList. */
     static const char *const pairs[][2] = {{"core.hooksPath", "/dev/null"},
                                            {"core.fsmonitor", "false"},
                                            {"core.askPass", ""},
@@ -202,6 +225,16 @@ char **git_environment_remote(const struct git_remote *remote, GError **error)
                                            {"maintenance.auto", "false"},
                                            {"submodule.recurse", "false"},
                                            {"fetch.recurseSubmodules", "false"},
+                                           {"fetch.prune", "false"},
+                                           {"fetch.pruneTags", "false"},
+                                           {"fetch.fsckObjects", "true"},
+                                           {"fetch.fsck.zeroPaddedFilemode", "ignore"},
+                                           {"fetch.fsck.badTimezone", "ignore"},
+                                           {"fetch.fsck.missingEmail", "ignore"},
+                                           {"fetch.fsck.missingNameBeforeEmail", "ignore"},
+                                           {"fetch.fsck.missingSpaceBeforeEmail", "ignore"},
+                                           {"fetch.fsck.missingSpaceBeforeDate", "ignore"},
+                                           {"fetch.fsck.zeroPaddedDate", "ignore"},
                                            {"fetch.unpackLimit", "1"},
                                            {"protocol.version", "2"},
                                            {"safe.bareRepository", "explicit"},
@@ -220,6 +253,8 @@ char **git_environment_remote(const struct git_remote *remote, GError **error)
     set(environment, "SSH_ASKPASS_REQUIRE", "never");
     set(environment, "GIT_ALLOW_PROTOCOL", url_scheme_protocol(url.scheme));
     set(environment, "GIT_SSH_VARIANT", "ssh");
+    /* A local source's upload-pack inherits it: the source could name a command that fetches. */
+    set(environment, "GIT_NO_LAZY_FETCH", "1");
     g_autofree char *ssh = ssh_command(remote);
     set(environment, "GIT_SSH_COMMAND", ssh);
     set_config(environment, pairs);
@@ -237,6 +272,8 @@ char **git_environment_local(const char *index_file)
                                            {"core.excludesFile", "/dev/null"},
                                            {"core.askPass", ""},
                                            {"core.symlinks", "true"},
+                                           {"core.protectHFS", "true"},
+                                           {"core.protectNTFS", "true"},
                                            {"core.fileMode", "true"},
                                            {"core.autocrlf", "false"},
                                            {"core.sparseCheckout", "false"},
@@ -285,10 +322,48 @@ static bool disk_is_full(const char *text)
     return strstr(text, "No space left on device") || strstr(text, "Disk quota exceeded");
 }
 
+/* git's words about a child of its own, or about itself, that RLIMIT_FSIZE has stopped. */
+static bool file_is_too_large(const struct spawn_result *result)
+{
+    g_autofree char *death = g_strdup_printf("died of signal %d", SIGXFSZ);
+    return (WIFSIGNALED(result->wait_status) && WTERMSIG(result->wait_status) == SIGXFSZ) ||
+           strstr(result->err, death) || strstr(result->err, "File too large");
+}
+
+GError *git_too_large(int64_t file_max_bytes)
+{
+    g_autofree char *size = units_format_size(file_max_bytes);
+    return g_error_new(GIT_ERROR, ERROR_INVALID,
+                       "the commit is refused: it has a file, or comes in a pack, of more than %s "
+                       "(fetch_max)",
+                       size);
+}
+
+/* "error: object ID: gitmodulesUrl: disallowed submodule url: ..." stands above the last words. */
+static char *explain_fsck(const char *text)
+{
+    static const char head[] = "error: object ";
+    const char *line = g_str_has_prefix(text, head) ? text : strstr(text, "\nerror: object ");
+    const char *from = line ? line + strspn(line, "\n") : text;
+    g_autofree char *first = g_strndup(from, MIN(strcspn(from, "\n"), MAX_FSCK_LINE));
+    g_autofree char *shown = text_escape(first);
+    return g_strdup_printf("%s (%s)", shown, GIT_HINT_FSCK);
+}
+
 static void set_exit_error(const char *const *arguments, const struct spawn_result *result,
-                           GError **error)
+                           int64_t file_max_bytes, GError **error)
 {
     const char *what = subcommand(arguments);
+    if (file_max_bytes > 0 && file_is_too_large(result)) {
+        g_propagate_error(error, git_too_large(file_max_bytes));
+        return;
+    }
+    if (strstr(result->err, GIT_SIGN_FSCK)) {
+        g_autofree char *words = explain_fsck(result->err);
+        g_set_error(error, GIT_ERROR, ERROR_INVALID, "git %s: the commit is refused: %s", what,
+                    words);
+        return;
+    }
     if (WIFSIGNALED(result->wait_status)) {
         g_autofree char *status = spawn_format_status(result->wait_status);
         g_set_error(error, GIT_ERROR, ERROR_SYSTEM, "git %s was %s", what, status);
@@ -318,6 +393,7 @@ static bool run(const char *const *arguments, const char *const *environment,
     g_ptr_array_add(argv, NULL);
     struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
                                         .out_limit_bytes = GIT_MAX_OUTPUT,
+                                        .end_at_out_limit = true,
                                         .err_limit_bytes = MAX_STDERR,
                                         .timeout_ms = limits ? limits->timeout_ms : -1,
                                         .cancel_fd = limits ? limits->cancel_fd : -1};
@@ -325,12 +401,15 @@ static bool run(const char *const *arguments, const char *const *environment,
     options.spawn.envp = environment;
     options.spawn.new_session = true;
     options.spawn.parent_death_signal = SIGKILL;
+    const struct spawn_limits spawn_limits = {.file_max_bytes =
+                                                  limits ? limits->file_max_bytes : 0};
+    options.spawn.limits = &spawn_limits;
     if (!spawn_run(&options, result, error)) {
         g_prefix_error(error, "git %s: ", subcommand(arguments));
         return false;
     }
     if (!WIFEXITED(result->wait_status) || WEXITSTATUS(result->wait_status) != 0) {
-        set_exit_error(arguments, result, error);
+        set_exit_error(arguments, result, spawn_limits.file_max_bytes, error);
         return false;
     }
     if (result->out_truncated) {

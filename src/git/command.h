@@ -15,6 +15,7 @@
 #define PHANTOM_CI_GIT_COMMAND_H
 
 #include <glib.h>
+#include <stdint.h>
 
 #include "base/spawn.h"
 #include "git/url.h"
@@ -42,8 +43,10 @@ char **git_environment_local(const char *index_file); /* NULL = none */
 void git_append_ssh_options(GPtrArray *argv, const char *ssh_key_path);
 
 struct git_limits {
-    int timeout_ms; /* -1 = none */
-    int cancel_fd;  /* -1 = none */
+    int timeout_ms;         /* -1 = none */
+    int cancel_fd;          /* -1 = none */
+    int64_t file_max_bytes; /* no file that git writes, a pack or one of a checkout, is larger; 0 =
+                               any */
 };
 
 /* PATH, HOME, USER, LOGNAME, TMPDIR, SSH_AUTH_SOCK and an English locale: what ssh and its tools
@@ -53,14 +56,23 @@ char **git_environment_plain(void);
 char **git_environment_with(const char *const *variables);
 /* Puts "K=V" into a vector in place of its own; returns it, maybe moved. */
 char **git_environment_replace(char **environment, const char *const *variables);
+/* Adds a setting to those that the environment carries; returns it, maybe moved.
+ * "http.followRedirects", "false" belongs to GIT_ENVIRONMENT_REMOTE where git/settings.h says that
+ * a redirect would take a header along. */
+char **git_environment_add_config(char **environment, const char *key, const char *value);
 
 /* Runs git with these arguments (without argv[0]). A non-zero exit is ERROR_REMOTE with git's own
- * last words and, where known, a hint what to do, or ERROR_NO_SPACE when they tell of a full disk.
+ * last words and, where known, a hint what to do, or ERROR_NO_SPACE when they tell of a full disk,
+ * or ERROR_INVALID when a file would be larger than the limit or git's check finds fault with an
+ * object (fetch.fsckObjects).
  * `out` may be NULL; else it is filled whenever git ran, also on failure, and the caller clears it.
  * `limits` may be NULL. At most GIT_MAX_OUTPUT bytes are taken; more is ERROR_LIMIT. */
 enum { GIT_MAX_OUTPUT = 128 * 1024 * 1024 };
 bool git_run(const char *const *arguments, const char *const *environment,
              const struct git_limits *limits, struct spawn_result *out, GError **error);
+
+/* The error of a commit that git_limits.file_max_bytes is too little for. */
+GError *git_too_large(int64_t file_max_bytes);
 
 /* What git or ssh said, as one line for people: progress and noise left out, control characters
  * escaped, at most 400 bytes, and a hint for well-known causes (authentication, host key unknown or

@@ -52,6 +52,10 @@ static const struct cause causes[] = {
     {"Authentication failed for", GIT_HINT_LOGIN_REFUSED},
     {"returned error: 401", GIT_HINT_LOGIN_REFUSED},
     {"returned error: 403", GIT_HINT_FORBIDDEN},
+    {"returned error: 301", GIT_HINT_REDIRECT},
+    {"returned error: 302", GIT_HINT_REDIRECT},
+    {"returned error: 307", GIT_HINT_REDIRECT},
+    {"returned error: 308", GIT_HINT_REDIRECT},
     {"returned error: 429", GIT_HINT_TOO_OFTEN},
     {"certificate", GIT_HINT_CERTIFICATE, GIT_FAILURE_UNTRUSTED},
     {"SSL", GIT_HINT_TLS},
@@ -84,6 +88,7 @@ static const struct cause causes[] = {
      "git configuration, or a redirect"},
     {"not supported or disabled in libcurl", GIT_HINT_PROTOCOL},
     {"cannot run ssh", "install the ssh client: apt install openssh-client"},
+    {GIT_SIGN_FSCK, GIT_HINT_FSCK},
     {"No space left on device", "the disk is full"},
     {"Disk quota exceeded", "the quota is used up"},
 };

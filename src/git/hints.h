@@ -22,5 +22,14 @@
 #define GIT_HINT_SLOW     "the host stopped sending"
 #define GIT_HINT_PATH     "check the path in the address"
 #define GIT_HINT_PROTOCOL "the server redirects to another protocol: use that address"
+#define GIT_HINT_REDIRECT                                                                          \
+    "the server redirects, which is not followed for submodules, nor where http.extraHeader of "   \
+    "your git configuration would go along: use the new address, or set http.followRedirects"
+#define GIT_HINT_FSCK                                                                              \
+    "an object of it is malformed, perhaps to harm; if you know that it is old and harmless, put " \
+    "its id into a file and name that: git config --global fetch.fsck.skipList"
+
+/* What git says when its check of fetched objects (fsck) finds fault with one. */
+#define GIT_SIGN_FSCK "fsck error in "
 
 #endif

@@ -142,6 +142,21 @@ bool http_config_has_secrets(const struct http_config *config)
     return false;
 }
 
+bool http_config_redirects_leak(const struct http_config *config)
+{
+    bool has_header = false;
+    for (unsigned i = 0; i < config->entries->len; i++) {
+        const struct entry *entry = g_ptr_array_index(config->entries, i);
+        if (strcmp(entry->key, "http.followredirects") == 0) {
+            return false;
+        }
+        if (strcmp(entry->key, "http.extraheader") == 0) {
+            has_header = entry->value && *entry->value; /* an empty one forgets those before it */
+        }
+    }
+    return has_header;
+}
+
 /* ------------------------------------------------------------------------------- insteadOf */
 
 char *http_config_rewrite(const struct http_config *config, const char *url)

@@ -43,6 +43,12 @@ bool http_config_has_logins_by_path(const struct http_config *config);
 /* True when a value may be a secret: a header, or a proxy with a user in it. */
 bool http_config_has_secrets(const struct http_config *config);
 
+/* True when a header (http.extraHeader) that is set for every URL would go along to wherever the
+ * server redirects: git sends it there, too (seen with git 2.39), and a token may be in it. Not
+ * when http.followRedirects says what is wanted. Logins of credential helpers stay where they
+ * belong. */
+bool http_config_redirects_leak(const struct http_config *config);
+
 /* True when the user's own configuration hides refs (transfer.hideRefs, uploadpack.hideRefs). */
 bool http_config_hides_refs(const struct http_config *config);
 

@@ -13,6 +13,7 @@
 #include "base/spawn.h"
 #include "base/tail.h"
 #include "base/text.h"
+#include "git/settings.h"
 
 enum {
     READ_SIZE = 16 * 1024,
@@ -132,11 +133,19 @@ static bool wants_below(const struct git_look *look, const char *prefix)
     return false;
 }
 
-static bool start(struct git_look *look, const struct git_remote *remote, int out_fd, int err_fd,
-                  GError **error)
+static char **make_environment(const struct git_remote *remote, bool no_redirects, GError **error)
+{
+    char **environment = git_environment_remote(remote, error);
+    return environment && no_redirects
+               ? git_environment_add_config(environment, "http.followRedirects", "false")
+               : environment;
+}
+
+static bool start(struct git_look *look, const struct git_remote *remote, bool no_redirects,
+                  int out_fd, int err_fd, GError **error)
 {
     const char *git = git_executable(error);
-    g_auto(GStrv) environment = git ? git_environment_remote(remote, error) : NULL;
+    g_auto(GStrv) environment = git ? make_environment(remote, no_redirects, error) : NULL;
     if (!environment) {
         return false;
     }
@@ -169,8 +178,8 @@ static bool start(struct git_look *look, const struct git_remote *remote, int ou
     return false;
 }
 
-struct git_look *git_look_start(const struct git_remote *remote, const char *const *wanted,
-                                GError **error)
+struct git_look *git_look_start(const struct git_remote *remote, bool no_redirects,
+                                const char *const *wanted, GError **error)
 {
     int out[2], err[2] = {-1, -1};
     if (!fd_pipe(out, error)) {
@@ -187,7 +196,7 @@ struct git_look *git_look_start(const struct git_remote *remote, const char *con
     look->out_fd = out[0];
     look->err_fd = err[0];
     ok = ok && fd_set_nonblocking(out[0], true, error) && fd_set_nonblocking(err[0], true, error) &&
-         start(look, remote, out[1], err[1], error);
+         start(look, remote, no_redirects, out[1], err[1], error);
     fd_close(&out[1]);
     fd_close(&err[1]);
     if (ok) {
@@ -322,7 +331,7 @@ void git_look_free(struct git_look *look)
 GHashTable *git_look_now(const struct git_remote *remote, const char *const *wanted, int timeout_ms,
                          GError **error)
 {
-    struct git_look *look = git_look_start(remote, wanted, error);
+    struct git_look *look = git_look_start(remote, git_redirects_leak(remote->url), wanted, error);
     if (!look) {
         return NULL;
     }

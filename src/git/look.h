@@ -21,9 +21,10 @@ enum { GIT_LOOK_MAX_LINE = 4096 };
 
 struct git_look;
 
-/* `wanted`: full ref names and globs below refs/heads/ and refs/tags/ (git/refset.h). */
-struct git_look *git_look_start(const struct git_remote *remote, const char *const *wanted,
-                                GError **error);
+/* `no_redirects`: of git_settings_redirects_leak(). `wanted`: full ref names and globs below
+ * refs/heads/ and refs/tags/ (git/refset.h). */
+struct git_look *git_look_start(const struct git_remote *remote, bool no_redirects,
+                                const char *const *wanted, GError **error);
 
 /* Two descriptors to poll for reading; -1 once at its end. */
 void git_look_fds(const struct git_look *look, int fds[2]);

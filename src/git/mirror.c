@@ -18,6 +18,7 @@
 #include "base/refkey.h"
 #include "base/text.h"
 #include "git/mirror_internal.h"
+#include "git/settings.h"
 #include "git/trash.h"
 
 enum { LOCK_SLICE_MS = 200, REF_NAME_MAX = 160 };
@@ -122,44 +123,11 @@ static int wait_for_lock(struct mirror *mirror, const char *suffix, enum lock_mo
     }
 }
 
-/* What a killed git leaves behind: locks that stop the next one, and half-written packs. Under
- * refs/ anything but a name that ends in ".lock" may be a ref. */
-static bool is_leftover(const char *directory, const char *name, const char *git_dir)
-{
-    bool among_objects = g_str_has_prefix(directory + strlen(git_dir), "/objects");
-    return g_str_has_suffix(name, ".lock") ||
-           (strcmp(directory, git_dir) == 0 && strcmp(name, "gc.pid") == 0) ||
-           (among_objects && (g_str_has_prefix(name, "tmp_") || g_str_has_prefix(name, ".tmp-")));
-}
-
-static void remove_leftovers(const char *git_dir)
-{
-    g_autoptr(GPtrArray) directories = g_ptr_array_new_with_free_func(g_free);
-    g_ptr_array_add(directories, g_strdup(git_dir));
-    while (directories->len > 0) {
-        g_autofree char *path = g_ptr_array_steal_index_fast(directories, directories->len - 1);
-        g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-        const char *name;
-        while (directory && (name = g_dir_read_name(directory)) != NULL) {
-            g_autofree char *entry = g_build_filename(path, name, NULL);
-            struct stat status;
-            if (lstat(entry, &status) != 0) {
-                continue;
-            }
-            if (S_ISDIR(status.st_mode)) {
-                g_ptr_array_add(directories, g_steal_pointer(&entry));
-            } else if (is_leftover(path, name, git_dir)) {
-                unlink(entry);
-            }
-        }
-    }
-}
-
 int mirror_lock_for_fetch(struct mirror *mirror, GError **error)
 {
     int fd = wait_for_lock(mirror, ".fetch-lock", LOCK_EXCLUSIVE, error);
     if (fd >= 0) {
-        remove_leftovers(mirror->git_dir);
+        mirror_remove_leftovers(mirror->git_dir);
     }
     return fd;
 }
@@ -234,22 +202,37 @@ static bool make(struct mirror *mirror, const char *object_format, GError **erro
     return mirror->fresh;
 }
 
-static bool make_if_absent(struct mirror *mirror, GError **error)
+static bool is_there(struct mirror *mirror)
 {
     struct stat status;
-    if (lstat(mirror->git_dir, &status) == 0 && S_ISDIR(status.st_mode)) {
-        remember_directory(mirror);
-        return true;
-    }
-    auto_fd lock = mirror_lock_for_fetch(mirror, error);
-    if (lock < 0) {
+    if (lstat(mirror->git_dir, &status) != 0 || !S_ISDIR(status.st_mode)) {
         return false;
     }
-    if (lstat(mirror->git_dir, &status) == 0 && S_ISDIR(status.st_mode)) {
-        remember_directory(mirror);
-        return true;
+    remember_directory(mirror);
+    return true;
+}
+
+/* With --git-dir git itself does not ask whose configuration it reads (safe.directory). */
+static bool check_owner(const struct mirror *mirror, GError **error)
+{
+    struct stat status;
+    if (lstat(mirror->git_dir, &status) == 0 && status.st_uid != geteuid()) {
+        g_set_error(error, GIT_ERROR, ERROR_DENIED,
+                    "the mirror %s belongs to another user (uid %lu): remove it, it will be made "
+                    "anew",
+                    mirror->git_dir, (unsigned long)status.st_uid);
+        return false;
     }
-    return make(mirror, "sha1", error);
+    return true;
+}
+
+static bool make_if_absent(struct mirror *mirror, GError **error)
+{
+    if (is_there(mirror)) {
+        return check_owner(mirror, error);
+    }
+    auto_fd lock = mirror_lock_for_fetch(mirror, error);
+    return lock >= 0 && (is_there(mirror) || make(mirror, "sha1", error));
 }
 
 /* "<last component of the URL>-<hash of URL and key>": readable, and no two remotes meet. */
@@ -378,6 +361,9 @@ bool mirror_fetch_into(struct mirror *mirror, const char *source, const char *re
     if (!environment) {
         return false;
     }
+    if (git_redirects_leak(mirror->url)) {
+        environment = git_environment_add_config(environment, "http.followRedirects", "false");
+    }
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror->git_dir, NULL);
     g_autofree char *refspec = g_strdup_printf("+%s:%s", source, ref);
     const char *arguments[] = {git_dir,
@@ -407,6 +393,12 @@ bool mirror_fetch_into(struct mirror *mirror, const char *source, const char *re
         g_autofree char *url = url_for_display(mirror->url);
         int code = is_refused(*said) ? ERROR_NOT_FOUND : ERROR_REMOTE;
         g_clear_error(&failure);
+        /* git tells of the end of its child, not of the reason */
+        int64_t most = limits.file_max_bytes;
+        if (most > 0 && mirror_has_cut_pack(mirror->git_dir, most)) {
+            g_propagate_error(error, git_too_large(most));
+            return false;
+        }
         failure = g_error_new(GIT_ERROR, code, "can't fetch from %s: %s", url, words);
     }
     g_propagate_error(error, failure);
@@ -572,10 +564,13 @@ static bool fetch_locked(struct mirror *mirror, const struct wanted *wanted, boo
     if (fetch_wanted(mirror, wanted, &said, &failure)) {
         return true;
     }
+    if (failure->code == ERROR_INVALID) {
+        mirror_remove_leftovers(mirror->git_dir); /* of what was too large */
+    }
     if (failure->code == ERROR_SYSTEM) {
         /* git itself came to grief (killed, say): once more, before the mirror is suspected */
         g_clear_error(&failure);
-        remove_leftovers(mirror->git_dir);
+        mirror_remove_leftovers(mirror->git_dir);
         if (fetch_wanted(mirror, wanted, &said, &failure)) {
             return true;
         }

@@ -52,6 +52,10 @@ bool mirror_fetch_tip(struct mirror *mirror, const char *ref, char **tip_ref, GE
  * ERROR_NOT_FOUND when the server does not have or give it; `said` receives git's words. */
 bool mirror_fetch_into(struct mirror *mirror, const char *source, const char *ref, char **said,
                        GError **error);
+/* Removes locks and unfinished packs; under mirror_lock_for_fetch(). */
+void mirror_remove_leftovers(const char *git_dir);
+/* Whether there is an unfinished pack of this size. */
+bool mirror_has_cut_pack(const char *git_dir, int64_t size_bytes);
 int mirror_lock_for_fetch(struct mirror *mirror, GError **error);
 bool mirror_update_ref(struct mirror *mirror, const char *ref, const char *sha, GError **error);
 

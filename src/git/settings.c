@@ -151,6 +151,12 @@ bool git_settings_refresh(struct git_settings *settings)
     return true;
 }
 
+static struct http_config *ask_match(const char *url)
+{
+    const char *const arguments[] = {"config", "-z", "--get-urlmatch", "http", url, NULL};
+    return ask(arguments, false);
+}
+
 /* What --get-urlmatch says; NULL when git gives no answer. */
 static const struct http_config *match(struct git_settings *settings, const char *url)
 {
@@ -159,8 +165,7 @@ static const struct http_config *match(struct git_settings *settings, const char
     if (g_hash_table_lookup_extended(settings->matches, key, NULL, &found)) {
         return found;
     }
-    const char *const arguments[] = {"config", "-z", "--get-urlmatch", "http", url, NULL};
-    struct http_config *config = ask(arguments, false);
+    struct http_config *config = ask_match(url);
     g_hash_table_insert(settings->matches, g_steal_pointer(&key), config);
     return config;
 }
@@ -176,6 +181,32 @@ static bool is_http(enum url_scheme scheme)
 static bool may_hide_refs(const struct git_settings *settings, enum url_scheme scheme)
 {
     return scheme == URL_FILE && http_config_hides_refs(settings->config);
+}
+
+static bool is_http_url(const char *text)
+{
+    struct url url;
+    bool good = url_parse(text, &url, NULL) && is_http(url.scheme);
+    url_clear(&url);
+    return good;
+}
+
+bool git_settings_redirects_leak(struct git_settings *settings, const char *url)
+{
+    if (!is_http_url(url) || !settings->config) {
+        return is_http_url(url);
+    }
+    const struct http_config *effective =
+        http_config_is_particular(settings->config, url) ? match(settings, url) : settings->config;
+    return !effective || http_config_redirects_leak(effective);
+}
+
+bool git_redirects_leak(const char *url)
+{
+    struct http_config *config = is_http_url(url) ? ask_match(url) : NULL;
+    bool leak = config ? http_config_redirects_leak(config) : is_http_url(url);
+    http_config_free(config);
+    return leak;
 }
 
 /* Only from http(s) to the same scheme, and without a password: the rest git must judge. */

@@ -31,6 +31,13 @@ struct git_plan {
 void git_settings_plan(struct git_settings *settings, const char *url, struct git_plan *plan);
 void git_plan_clear(struct git_plan *plan);
 
+/* Whether git may follow no redirect of this address's server: see http_config_redirects_leak().
+ * Of other schemes false; true when git gave no answer. Asks as git_settings_plan() does. */
+bool git_settings_redirects_leak(struct git_settings *settings, const char *url);
+
+/* The same for one address and without settings at hand: asks git, a few milliseconds. */
+bool git_redirects_leak(const char *url);
+
 /* The same text for all addresses that git's credential helpers would give the same login. Free
  * with g_free(). */
 char *git_settings_login_key(const struct git_settings *settings, const char *url);

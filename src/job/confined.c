@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/libexec.h"
 #include "base/text.h"
+#include "git/mirror.h"
 #include "job/stop.h"
 #include "sandbox/abilities.h"
 #include "sandbox/bubblewrap.h"
@@ -77,6 +78,9 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         [SANDBOX_CHOICE_WORKSPACE] = SANDBOX_WORKSPACE,
         [SANDBOX_CHOICE_STRICT] = SANDBOX_STRICT,
     };
+    const struct git_remote remote = {repo->url, repo->ssh_key_path};
+    g_autofree char *mirror = mirror_path(paths->cache, &remote);
+    g_autofree char *objects = g_build_filename(mirror, "objects", NULL);
     const char *const own[] = {paths->config, paths->state, paths->cache, NULL};
     g_auto(GStrv) secrets = list_secrets(repo);
     g_autofree char *helper = libexec_find("phantom_ci-sandbox", error);
@@ -96,6 +100,7 @@ static struct sandbox_policy *make_policy(const struct repo_config *repo, const 
         .secrets = (const char *const *)secrets,
         .own = own,
         .helper = helper,
+        .objects = objects,
     };
     return sandbox_policy_new(&request, error);
 }

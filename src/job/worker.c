@@ -163,8 +163,9 @@ static void prepare(struct worker *worker)
     worker->keep_ref = g_strdup_printf("%s/%s", section, branch);
     worker->deadline_ms = clock_monotonic_ms() + worker->repo->timeout_ms;
     worker->remote = (struct git_remote){worker->repo->url, worker->repo->ssh_key_path};
-    worker->limits = (struct git_limits){
-        (int)MIN(worker->repo->fetch_timeout_ms, worker->repo->timeout_ms), worker->stop_fd};
+    worker->limits =
+        (struct git_limits){(int)MIN(worker->repo->fetch_timeout_ms, worker->repo->timeout_ms),
+                            worker->stop_fd, worker->repo->fetch_max_bytes};
     worker->temporary = paths_job_temporary(&worker->options->paths, worker->job->id);
     open_echo(worker);
 }

@@ -40,10 +40,11 @@ void git_looks_free(struct git_looks *looks)
 }
 
 bool git_looks_begin(struct git_looks *looks, void *owner, const struct remote *remote,
-                     GError **error)
+                     bool no_redirects, GError **error)
 {
     const struct git_remote address = {remote->url, remote->ssh_key_path};
-    struct git_look *look = git_look_start(&address, (const char *const *)remote->wanted, error);
+    struct git_look *look =
+        git_look_start(&address, no_redirects, (const char *const *)remote->wanted, error);
     if (!look) {
         return false;
     }

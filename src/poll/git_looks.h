@@ -27,7 +27,7 @@ void git_looks_free(struct git_looks *looks);
 
 /* `owner` names the look, one at a time. */
 bool git_looks_begin(struct git_looks *looks, void *owner, const struct remote *remote,
-                     GError **error);
+                     bool no_redirects, GError **error);
 void git_looks_end(struct git_looks *looks, void *owner);
 void git_looks_drop(struct git_looks *looks, void *owner);
 

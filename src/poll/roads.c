@@ -58,7 +58,8 @@ static void git_is_over(void *owner, GHashTable *refs, const GError *error, void
 static void begin_git(struct roads *roads, struct tracked *tracked)
 {
     g_autoptr(GError) error = NULL;
-    if (!git_looks_begin(roads->git, tracked, tracked->remote, &error)) {
+    bool no_redirects = git_settings_redirects_leak(roads->settings, tracked->remote->url);
+    if (!git_looks_begin(roads->git, tracked, tracked->remote, no_redirects, &error)) {
         git_is_over(tracked, NULL, error, roads);
     }
 }

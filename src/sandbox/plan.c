@@ -158,6 +158,10 @@ static void add_granted(const struct sandbox_policy *policy, GArray *mounts)
                      "the job's own directory for temporary files"));
     add_mount(mounts, RANK_JOB,
               op_new(SANDBOX_OP_READ, policy->helper, NULL, "phantom_ci-sandbox"));
+    if (policy->objects) {
+        add_mount(mounts, RANK_JOB,
+                  op_new(SANDBOX_OP_READ, policy->objects, NULL, "the commits, for git in a step"));
+    }
 }
 
 /* An agent signs with keys that the step may not see, and its socket is out of reach. */

@@ -223,6 +223,7 @@ struct sandbox_policy *sandbox_policy_new(const struct sandbox_request *request,
     policy->network = request->network;
     policy->shares_proc = request->shares_proc;
     policy->home = request->home ? canonical(request->home) : NULL;
+    policy->objects = request->objects ? canonical(request->objects) : NULL;
     policy->resolver = request->network ? find_resolver() : NULL;
     policy->own = list_those_there(request->own);
     bool good = set_directory(&policy->workspace, request->workspace, "workspace", error) &&
@@ -246,6 +247,7 @@ void sandbox_policy_free(struct sandbox_policy *policy)
         g_free(policy->home);
         g_free(policy->resolver);
         g_free(policy->helper);
+        g_free(policy->objects);
         g_strfreev(policy->writable);
         g_strfreev(policy->readable);
         g_strfreev(policy->hidden);

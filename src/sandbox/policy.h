@@ -34,6 +34,7 @@ struct sandbox_request {
     const char *const *secrets;  /* of this section and of others: hidden as well */
     const char *const *own;      /* phantom_ci's directories: hidden, whatever else is asked for */
     const char *helper;          /* the path of phantom_ci-sandbox */
+    const char *objects; /* of git, for git in a step: shown though phantom_ci's own; or NULL */
 };
 
 struct sandbox_policy {
@@ -44,6 +45,7 @@ struct sandbox_policy {
     char *home;     /* or NULL */
     char *resolver; /* the file behind /etc/resolv.conf when that lies below /run, or NULL */
     char *helper;
+    char *objects;                                /* or NULL */
     char **writable, **readable, **hidden, **own; /* NULL-terminated, never NULL */
 };
 

@@ -41,37 +41,6 @@ def test_all_mistakes_of_all_files_are_told_in_one_pass(phantom):
         sum("config.toml" in e for e in errors) == 2
 
 
-HOSTILE_URLS = ["--upload-pack=touch canary", "-oProxyCommand=touch canary", "ext::sh -c touch% canary", "fd::17",
-                "EXT::sh -c x", "ssh://-oProxyCommand=x/y", "https://u:p@host/x",
-                "https://host/%0ax", "https://host/\nx", "https:///x", "file://", "relative/path", "ftp://host/x",
-                "host name:path", "https://ho st/x", "-", "", "a\tb:c", "git@-host:x", "ssh://u@host:99999999/x"]
-
-
-@pytest.mark.demand("S3")
-@pytest.mark.demand("S4")
-@pytest.mark.demand("S22")
-@pytest.mark.parametrize("url", HOSTILE_URLS)
-def test_hostile_urls_are_refused_everywhere_and_run_nothing(phantom, url):
-    from env.gitrepo import toml_string
-    result = phantom.cli("add", "--", url, "main")
-    assert result.returncode in (2, 78), (result.returncode, result.err)
-    assert not (phantom.config / "Repo.toml").exists()
-    phantom.write_repo_toml(f"[app]\npath = {toml_string(url)}\n")
-    assert "Repo.toml:2:8: " in phantom.cli("check", check=78).err
-    assert not list(phantom.directory.rglob("canary"))
-
-
-@pytest.mark.demand("S3")
-@pytest.mark.parametrize("branch", ["-h", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "x.lock", "/a", "a/", "a//b",
-                                    "@{", "a\x01b"])
-def test_hostile_branch_names_are_refused(phantom, repo, branch):
-    from env.gitrepo import toml_string
-    repo.workflow("true")
-    assert phantom.cli("add", "--", repo.url, branch).returncode == 2
-    phantom.write_repo_toml(f"[app]\npath = \"/srv/a\"\ntarget_branch = {toml_string(branch)}\n")
-    phantom.cli("check", check=78)
-
-
 @pytest.mark.demand("O11")
 def test_a_broken_file_keeps_the_last_good_configuration_in_force(phantom, repo):
     repo.workflow("true")

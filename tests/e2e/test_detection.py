@@ -139,20 +139,6 @@ def test_an_unrelated_history_is_a_rewind_and_never_a_crash(phantom, repo):
     assert daemon.is_alive()
 
 
-@pytest.mark.demand("S13")
-@pytest.mark.demand("O6")
-def test_only_the_target_branch_runs_whatever_else_is_pushed(phantom, repo):
-    repo.workflow("true")
-    phantom.watch(repo)
-    phantom.start()
-    phantom.wait_baseline()
-    for i in range(20):
-        repo.commit_and_push({f"workflow/b{i}.toml": "[0]\nrun='true'\n"}, branch=f"b{i}")
-    sha = repo.commit_and_push()
-    phantom.wait_job(sha=sha)
-    assert [job["branch"] for job in phantom.jobs()] == ["main"]
-
-
 @pytest.mark.parametrize("target, ran", [
     (["main", "release/*"], {"main", "release/1", "release/2/x"}),
     ("", {"main", "release/1", "release/2/x", "dev"}),

@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def marked_tests():
     """{row: {file::test}} from the markers in the source."""
     found = {}
-    for path in pathlib.Path(__file__).parent.glob("test_*.py"):
+    for path in [*(ROOT / "tests" / "e2e").glob("test_*.py"), *(ROOT / "tests" / "attacks").glob("test_*.py")]:
         rows = []
         for line in path.read_text().splitlines():
             mark = re.match(r'@pytest\.mark\.demand\("(\w+)"\)', line)
@@ -31,6 +31,19 @@ def test_the_page_of_demands_names_the_tests_that_cover_them():
             assert row[1] not in listed, f"{row[1]} has two rows"
             listed[row[1]] = set(re.findall(r"`([^`]+)`", row[2]))
     assert listed == marked_tests()
+
+
+def test_the_page_about_security_names_tests_that_exist_and_every_attack():
+    named = set(re.findall(r"`((?:e2e|attacks)/test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    assert len(named) > 50
+    for path, test in sorted(named):
+        assert re.search(rf"^def {test}\(", (ROOT / "tests" / path).read_text(), re.M), f"{path} has no {test}"
+    attacks = {f"attacks/{path.name}" for path in (ROOT / "tests" / "attacks").glob("test_*.py")}
+    assert {path for path, _ in named if path.startswith("attacks/")} == attacks
+    for number in range(1, 26):
+        found = list((ROOT / "tests" / "attacks").glob(f"test_s{number:02}_*.py"))
+        assert len(found) == 1, f"S{number}: {found}"
+        assert found[0].read_text().startswith(f'"""S{number}. '), found[0]
 
 
 def test_the_examples_are_valid(phantom):

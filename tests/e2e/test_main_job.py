@@ -141,31 +141,6 @@ def test_an_invalid_workflow_runs_nothing_and_is_named_by_line_and_column(phanto
     assert where.replace("workflow/main.toml", str(file)) in phantom.cli("check", file, check=78).err
 
 
-@pytest.mark.demand("S12")
-@pytest.mark.parametrize("kind", ["symlink", "directory", "submodule", "large"])
-def test_a_workflow_that_is_no_plain_file_is_refused(phantom, repo, kind):
-    outside = phantom.directory / "outside.toml"
-    outside.write_text("[0]\nrun = 'touch canary'\n")
-    path = repo.clone / "workflow" / "main.toml"
-    path.parent.mkdir()
-    if kind == "symlink":
-        path.symlink_to(outside)
-        repo.commit_and_push()
-    elif kind == "directory":
-        repo.commit_and_push({"workflow/main.toml/x": "x"})
-    elif kind == "large":
-        repo.commit_and_push({"workflow/main.toml": "[0]\nrun='true'\n" + "#" * 300000})
-    else:
-        sha = repo.commit()
-        repo.git("update-index", "--add", "--cacheinfo", f"160000,{sha},workflow/main.toml")
-        repo.git("commit", "-q", "-m", "a submodule")
-        repo.push()
-    phantom.watch(repo)
-    phantom.cli("run", "app", check=1)
-    job = phantom.jobs()[0]
-    assert job["state"] == "error" and job["steps"] == [] and job["reason"], job
-
-
 def test_a_fifo_in_the_place_of_a_workflow_stops_nobody(phantom, repo):
     """S12: git can't hold one, but a step can leave one in a kept path, and `check` can be given one."""
     pipe = phantom.directory / "pipe.toml"
@@ -224,29 +199,6 @@ def test_the_temporary_directory_is_private_and_goes_with_the_job(phantom, repo)
     assert not os.path.exists(lines[1])
 
 
-@pytest.mark.demand("S15")
-@pytest.mark.parametrize("branch", ["a;touch${IFS}canary", "$(id)", "`id`", "x&&y", "ünïcödé", "v1.0", "a'b\"c", "a#b",
-                                    "UPPER/lower", "x/-y", "%2e", "100%"])
-def test_branch_names_are_never_code(phantom, repo, branch):
-    sha = repo.workflow("sh -c 'printf %s \"$PHANTOM_CI_BRANCH\"'", branch=branch)
-    phantom.watch(repo, branch=branch)
-    phantom.cli("run", "app", check=0)
-    assert phantom.log(1).decode() == branch
-    assert phantom.jobs()[0]["sha"] == sha and phantom.jobs()[0]["branch"] == branch
-    assert not [p for p in phantom.directory.rglob("canary")]
-
-
-@pytest.mark.demand("S15")
-def test_hostile_subjects_and_authors_are_only_text(phantom, repo):
-    repo.env["GIT_AUTHOR_NAME"] = "$(touch canary) \x1b[31mred"
-    repo.workflow("true", subject="`touch canary`; \x1b]0;title\x07 @everyone")
-    phantom.watch(repo)
-    phantom.cli("run", "app", check=0)
-    assert "\x1b" not in phantom.cli("jobs").out + phantom.cli("job", "1").out
-    assert "\\x1b" in phantom.cli("jobs").out
-    assert not [p for p in phantom.directory.rglob("canary")]
-
-
 def test_git_describe_and_status_work_in_a_step(phantom, repo):
     repo.commit({"a": "1"})
     repo.git("tag", "-a", "-m", "one", "v1.0")
@@ -257,61 +209,11 @@ def test_git_describe_and_status_work_in_a_step(phantom, repo):
     assert phantom.cli("run", "app", check=0).out == f"v1.0-1-g{sha[:7]}\n{sha}\n"
 
 
-@pytest.mark.demand("S1")
-@pytest.mark.demand("F2")
-def test_what_a_step_leaves_in_the_workspace_never_reaches_the_next_job(phantom, repo):
-    poison = r"""
-set -e
-for key in core.fsmonitor core.sshCommand core.editor diff.external credential.helper core.pager gpg.program \
-           uploadpack.packObjectsHook core.askPass sequence.editor merge.tool.cmd remote.origin.uploadpack; do
-    git config $key "touch CANARY/$key" || true
-done
-git config filter.x.smudge 'touch CANARY/smudge'; git config filter.x.clean 'touch CANARY/clean'
-echo '* filter=x' > .git/info/attributes
-mkdir -p .git/hooks
-for hook in post-checkout pre-commit post-index-change reference-transaction fsmonitor-watchman; do
-    printf '#!/bin/sh\ntouch CANARY/hook\n' > .git/hooks/$hook; chmod +x .git/hooks/$hook
-done
-touch .git/index.lock .git/HEAD.lock
-echo changed > file; git update-index --skip-worktree file || true
-chmod 600 other; mkdir -p ignored/deep nested; echo x > ignored/deep/x; git init -q nested; echo y > nested/y
-mkdir ro; touch ro/x; chmod 555 ro; chmod 000 ignored/deep; mkdir empty; mkfifo pipe; ln -s /etc/passwd link
-"""
-    canary = phantom.directory / "canary"
-    canary.mkdir()
-    files = {"file": "original\n", "other": "other\n", ".gitignore": "ignored/\n",
-             "poison.sh": poison.replace("CANARY", str(canary))}
-    repo.commit(files)
-    repo.workflow("sh poison.sh")
-    phantom.watch(repo)
-    phantom.cli("run", "app", check=0)
-    for path in canary.iterdir():  # the step's own git commands may have run its own configuration
-        path.unlink()
-    repo.workflow("sh -c 'cat file; stat -c %a other; git status --porcelain --ignored; find . -path ./.git -prune -o -print | sort'")
-    for _ in range(3):
-        out = phantom.cli("run", "app", check=0).out
-        assert out == "original\n644\n.\n./.gitignore\n./file\n./other\n./poison.sh\n./workflow\n./workflow/main.toml\n"
-    assert not list(canary.iterdir())
-
-
 def test_kept_paths_survive_cleaning_and_nothing_else_does(phantom, repo):
     repo.workflow("sh -c 'ls -A target cache.bin junk 2>/dev/null; mkdir -p target junk; echo x > target/x; touch cache.bin junk/y'")
     phantom.watch(repo, keep=["target/", "cache.bin"])
     assert phantom.cli("run", "app", check=0).out == ""
     assert phantom.cli("run", "app").out == "cache.bin\n\ntarget:\nx\n"
-
-
-@pytest.mark.demand("O7")
-@pytest.mark.demand("S20")
-def test_repositories_with_the_same_last_path_component_do_not_meet(phantom, place, make_repo):
-    first, second = make_repo("a/tool"), make_repo("b/tool")
-    first.workflow("sh -c 'echo first; touch left'")
-    second.workflow("sh -c 'echo second; ls left'")
-    phantom.watch(first, name="one")
-    phantom.watch(second, name="two")
-    assert phantom.cli("run", "one", check=0).out == "first\n"
-    assert phantom.cli("run", "two", check=1).out.startswith("second\n")
-    assert len(list((phantom.cache / "mirrors").glob("*.git"))) == 2
 
 
 @pytest.mark.demand("O3")
@@ -392,23 +294,6 @@ def test_a_change_of_line_ending_rules_gives_exactly_what_a_fresh_clone_has(phan
         expected = repo.git("-c", "alias.sum=!sha256sum a.txt b.txt c.bin", "sum", cwd=fresh) + "\n"
         assert phantom.cli("run", "app", check=0).out == expected
         repo.git("-c", f"alias.gone=!rm -rf {fresh}", "gone")
-
-
-@pytest.mark.demand("S2")
-def test_a_bare_repository_inside_the_tree_is_only_files(phantom, repo):
-    canary = phantom.directory / "canary"
-    inner = repo.clone / "inner"
-    repo.git("init", "-q", "--bare", str(inner))
-    repo.git("--git-dir", str(inner), "config", "core.fsmonitor", f"touch {canary}")
-    repo.git("--git-dir", str(inner), "config", "core.worktree", str(repo.clone))
-    for name in ("objects", "refs"):
-        (inner / name / "keep").write_text("")
-    repo.workflow("true")
-    phantom.watch(repo)
-    for _ in range(3):
-        phantom.cli("run", "app", check=0)
-    assert (phantom.cache / "workspaces" / "app" / "main" / "inner" / "config").exists()
-    assert not canary.exists()
 
 
 @pytest.mark.demand("O13")

@@ -6,91 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 
 import pytest
 
-from env.gitrepo import GitRepo
-from env.phantom import BUILD, Phantom
-from env.processes import kill_all, processes_of
-from env.waiting import wait_until
+from env.phantom import BUILD
+from env.site import OLD_KERNEL, shell
 
 LEVELS = ["workspace", "strict"]
-
-
-class Site:
-    """A phantom_ci of root, or of a user without an account, with a repository of its own."""
-
-    def __init__(self, directory, uid):
-        self.directory = directory
-        self.uid = uid
-        self.phantom = Phantom(directory)
-        self.repo = self.make_repo("app")
-        for name in (".ssh", ".gnupg"):
-            (self.phantom.home / name).mkdir()
-            (self.phantom.home / name / "key").write_text("secret\n")
-        (self.phantom.home / ".netrc").write_text("secret\n")
-        (self.phantom.home / "notes").write_text("notes\n")
-        if uid:
-            plain = self.phantom.command
-            self.phantom.command = lambda *args: ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-                                                  *plain(*args)]
-
-    def make_repo(self, name):
-        repo = GitRepo(self.directory, name)
-        # The test, as root, goes on pushing to what belongs to the user by then. HOME of git here, not of phantom_ci.
-        (self.directory / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
-        return repo
-
-    def own(self):
-        """What the test has made belongs to the user; state and cache are the user's from the start."""
-        for top in (self.phantom.home, self.phantom.config, self.repo.bare.parent, self.repo.clone.parent):
-            for path in [self.directory, top, *top.rglob("*")]:
-                if self.uid and not path.is_symlink():
-                    os.chown(path, self.uid, self.uid)
-
-    def home_file(self, name):
-        """A file with a secret, for the user alone."""
-        path = self.phantom.home / name
-        path.write_text(f"A=secret-of-{name}\n")
-        path.chmod(0o600)
-        return path
-
-    def watch(self, level, *steps, **keys):
-        self.repo.workflow(*steps)
-        self.phantom.watch(self.repo, sandbox=level, **keys)
-        self.own()
-
-    def run(self, level, *steps, check=0, **keys):
-        """Runs the steps once; what they wrote."""
-        self.watch(level, *steps, **keys)
-        return self.phantom.cli("run", "app", check=check)
-
-
-@pytest.fixture(params=["root", "user"])
-def site(request):
-    if request.param == "root" and os.geteuid() != 0:
-        pytest.skip("not root")
-    # /tmp is another one inside, and a private home may not be entered by others: neither is used here.
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-sandbox-", dir="/var/lib"
-                                              if os.geteuid() == 0 else None))
-    directory.chmod(0o755)
-    uid = 61000 + os.getpid() % 1000 if request.param == "user" and os.geteuid() == 0 else 0
-    made = Site(directory, uid)
-    yield made
-    made.phantom.stop_all()
-    failed = getattr(request.node, "failed", False)
-    if failed:
-        print(made.phantom.daemon_text())
-        kill_all(directory)
-    else:
-        wait_until(lambda: not processes_of(directory), 10, "the end of all processes of the test")
-        made.phantom.check_sanitizers()
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def shell(text):
-    return ["sh", "-c", text]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -144,6 +66,19 @@ def test_a_step_without_a_sandbox_can_t_read_the_memory_of_the_job_s_process(sit
     assert "1\n" in result.out
     if site.uid or os.geteuid() != 0:
         assert "read" not in result.out, "root alone reads everything"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_git_knows_the_history_in_a_step_and_cannot_change_the_mirror(site, level):
+    site.repo.commit({"a": "1"}, "the first one")
+    site.repo.git("tag", "v1")
+    site.repo.git("push", "-q", "origin", "v1")
+    out = site.run(level, "git describe --tags", "git log --format=%s", "git status --porcelain",
+                   shell("objects=$(cat .git/objects/info/alternates); touch $objects/x $objects/pack/x; "
+                         "git commit -q --allow-empty -m local && git log -1 --format=%s; ls $objects/../config; true"),
+                   env={"GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x", "GIT_COMMITTER_NAME": "x", "GIT_COMMITTER_EMAIL": "x"}).out
+    assert out.startswith("v1-1-g") and "\nthe first one\n" in out and "\nlocal\n" in out
+    assert out.count("Read-only file system") == 2 and "config: No such file" in out.replace("'", "")
 
 
 def test_strict_shows_nothing_of_the_home_and_workspace_shows_the_rest_of_it(site):
@@ -331,7 +266,7 @@ def test_without_user_namespaces_no_step_runs_and_the_reason_is_named(site, leve
     """The old kernel is simulated: a seccomp filter that the job inherits refuses new namespaces."""
     site.watch(level, shell("echo ran"))
     site.own()
-    filtered = [str(BUILD / "tests" / "without_namespaces"), *site.phantom.command("run", "app")]
+    filtered = [OLD_KERNEL, *site.phantom.command("run", "app")]
     result = subprocess.run(filtered, env=site.phantom.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, timeout=60, cwd=site.phantom.home, check=False)
     assert b"ran\n" not in result.stdout

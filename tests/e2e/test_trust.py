@@ -67,20 +67,6 @@ def test_a_commit_signed_by_an_allowed_key_runs_and_its_signer_is_told(phantom, 
     assert "ann@example.org" in text and keys.fingerprint("ann") in text
 
 
-@pytest.mark.demand("S14")
-def test_an_unsigned_commit_is_blocked_whatever_it_says_of_its_author(phantom, repo, keys, place):
-    watch_signed(phantom, repo, keys, f"touch {place}/ran")
-    repo.env.update(GIT_AUTHOR_NAME="ann@example.org", GIT_AUTHOR_EMAIL="ann@example.org",
-                    GIT_COMMITTER_NAME="ann@example.org", GIT_COMMITTER_EMAIL="ann@example.org")
-    sha = push_unsigned(repo, keys, subject=f"Good \"git\" signature for ann@example.org {keys.fingerprint('ann')}")
-    job = phantom.wait_job(sha=sha)
-    assert job["state"] == "blocked" and job["blocked_by"] == "signature" and job["steps"] == []
-    assert f"{sha[:10]} is not signed" in job["reason"] and f"phantom_ci approve {job['id']}" in job["reason"]
-    assert job["signer"] is None
-    assert not (place / "ran").exists()
-    assert "blocked" in phantom.cli("why", "app", check=0).out
-
-
 def test_a_key_that_is_not_allowed_is_named(phantom, repo, keys):
     keys.make("eve")
     watch_signed(phantom, repo, keys)

@@ -135,6 +135,39 @@ static void run__path_of_the_given_environment__finds_the_program(void)
     spawn_result_clear(&result);
 }
 
+static void run__output_beyond_the_limit__ends_it_where_asked(void)
+{
+    const char *const argv[] = {"sh", "-c", "cat /dev/zero", NULL};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    g_autoptr(GError) error = NULL;
+    options.end_at_out_limit = true;
+    g_assert_false(spawn_run(&options, &result, &error));
+    g_assert_true(error_has_code(error, ERROR_LIMIT));
+    g_assert_nonnull(strstr(error->message, "wrote more than 1048576 bytes"));
+    g_assert_cmpuint(result.out_length, ==, 1 << 20);
+    g_assert_true(result.out_truncated);
+    spawn_result_clear(&result);
+}
+
+static void run__file_beyond_the_limit__ends_by_its_signal(void)
+{
+    g_autofree char *file = g_build_filename(place, "large", NULL);
+    g_autofree char *target = g_strconcat("of=", file, NULL);
+    const char *const argv[] = {"dd", "if=/dev/zero", target, "bs=4096", "count=100", NULL};
+    const struct spawn_limits limits = {.file_max_bytes = 65536};
+    struct spawn_run_options options = run_options(argv);
+    struct spawn_result result;
+    struct stat status;
+    options.spawn.limits = &limits;
+    g_assert_true(spawn_run(&options, &result, NULL));
+    g_assert_true(WIFSIGNALED(result.wait_status));
+    g_assert_cmpint(WTERMSIG(result.wait_status), ==, SIGXFSZ);
+    g_assert_cmpint(stat(file, &status), ==, 0);
+    g_assert_cmpint(status.st_size, ==, 65536);
+    spawn_result_clear(&result);
+}
+
 static void run__output_beyond_the_limits__is_cut_and_never_blocks(void)
 {
     const char *const argv[] = {"sh", "-c", "head -c 10000000 /dev/zero; seq 1 100000 >&2; exit 3",
@@ -273,6 +306,8 @@ int main(int argc, char **argv)
     ADD(start__child__has_only_its_own_descriptors);
     ADD(run__path_of_the_given_environment__finds_the_program);
     ADD(run__output_beyond_the_limits__is_cut_and_never_blocks);
+    ADD(run__output_beyond_the_limit__ends_it_where_asked);
+    ADD(run__file_beyond_the_limit__ends_by_its_signal);
     ADD(run__input__is_given_while_output_is_taken);
     ADD(run__child_that_reads_no_input__raises_no_signal);
     ADD(run__time_limit__kills_the_whole_group);

@@ -30,6 +30,7 @@ static void test_two_keys(void)
     g_assert_cmpint(repo->timeout_ms, ==, 3600000);
     g_assert_cmpint(repo->grace_ms, ==, 10000);
     g_assert_cmpint(repo->fetch_timeout_ms, ==, 600000);
+    g_assert_cmpint(repo->fetch_max_bytes, ==, (int64_t)16 << 30);
     g_assert_cmpint(repo->log_cap_bytes, ==, 64 * 1024 * 1024);
     g_assert_cmpint(repo->priority, ==, 0);
     g_assert_cmpint(repo->on_push, ==, ON_PUSH_QUEUE);
@@ -62,6 +63,7 @@ static const char every_key[] =
     "timeout = \"1h30m\"\n"
     "grace = \"0\"\n"
     "fetch_timeout = \"2m\"\n"
+    "fetch_max = \"1G\"\n"
     "log_cap = \"64K\"\n"
     "priority = -5\n"
     "on_push = \"cancel_running\"\n"
@@ -100,6 +102,7 @@ static void test_every_key(void)
     g_assert_cmpint(repo->timeout_ms, ==, 5400000);
     g_assert_cmpint(repo->grace_ms, ==, 0);
     g_assert_cmpint(repo->fetch_timeout_ms, ==, 120000);
+    g_assert_cmpint(repo->fetch_max_bytes, ==, 1 << 30);
     g_assert_cmpint(repo->log_cap_bytes, ==, 65536);
     g_assert_cmpint(repo->priority, ==, -5);
     g_assert_cmpint(repo->on_push, ==, ON_PUSH_CANCEL_RUNNING);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "git/hostkey.h"
+#include "git/settings.h"
 
 static const struct git_remote https = {.url = "https://example.org/me/app"};
 
@@ -85,6 +86,10 @@ static void test_environment_is_made_from_scratch(void)
     g_assert_cmpstr(config_value(remote, "core.hooksPath"), ==, "/dev/null");
     g_assert_cmpstr(config_value(remote, "core.fsmonitor"), ==, "false");
     g_assert_cmpstr(config_value(remote, "http.lowSpeedTime"), ==, "30");
+    assert_has(remote, "GIT_NO_LAZY_FETCH=1");
+    g_assert_cmpstr(config_value(remote, "fetch.fsckObjects"), ==, "true");
+    g_assert_cmpstr(config_value(local, "core.protectHFS"), ==, "true");
+    g_assert_cmpstr(config_value(local, "core.protectNTFS"), ==, "true");
     assert_has(local, "GIT_CONFIG_GLOBAL=/dev/null");
     assert_has(local, "GIT_CONFIG_NOSYSTEM=1");
     assert_has(local, "GIT_INDEX_FILE=/x/index");
@@ -106,6 +111,8 @@ static void test_ssh_command(void)
     assert_contains(command, "-o BatchMode=yes");
     assert_contains(command, "-o StrictHostKeyChecking=yes");
     assert_contains(command, "-o IdentitiesOnly=yes");
+    assert_contains(command, "-o ForwardAgent=no");
+    assert_contains(command, "-o ClearAllForwardings=yes");
     g_auto(GStrv) words = NULL;
     g_assert_true(g_shell_parse_argv(command, NULL, &words, NULL));
     g_assert_true(g_strv_contains((const char *const *)words, "/k/50%% it's $(touch x)=*"));
@@ -115,6 +122,39 @@ static void test_ssh_command(void)
     g_assert_null(git_environment_remote(&remote, &error));
     assert_error_code(error, ERROR_INVALID);
     g_clear_error(&error);
+}
+
+static void write_config(struct fixture *fixture, const char *text)
+{
+    write_text(fixture->root, ".gitconfig", text);
+}
+
+static void test_redirects_that_take_a_header_along(void)
+{
+    static const struct {
+        const char *config, *url;
+        bool leak;
+    } cases[] = {
+        {"", "https://example.org/x", false},
+        {"[http]\nextraHeader = X: y\n", "https://example.org/x", true},
+        {"[http]\nextraHeader = X: y\n", "ssh://example.org/x", false},
+        {"[http]\nextraHeader = X: y\nextraHeader =\n", "https://example.org/x", false},
+        {"[http]\nextraHeader = X: y\nfollowRedirects = true\n", "https://example.org/x", false},
+        {"[http \"https://example.org/\"]\nextraHeader = X: y\n", "https://example.org/x", true},
+        {"[http \"https://example.org/\"]\nextraHeader = X: y\n", "https://example.com/x", false},
+        {"[http", "https://example.org/x", true},
+    };
+    struct fixture fixture;
+    fixture_init(&fixture);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        write_config(&fixture, cases[i].config);
+        struct git_settings *settings = git_settings_new();
+        git_settings_refresh(settings);
+        g_assert_cmpint(git_redirects_leak(cases[i].url), ==, cases[i].leak);
+        g_assert_cmpint(git_settings_redirects_leak(settings, cases[i].url), ==, cases[i].leak);
+        git_settings_free(settings);
+    }
+    fixture_clear(&fixture);
 }
 
 static void test_executable(void)
@@ -440,6 +480,8 @@ int main(int argc, char **argv)
     g_test_add_func("/git_command/environment__S8_A12_hostile_variables__is_made_from_scratch",
                     test_environment_is_made_from_scratch);
     g_test_add_func("/git_command/ssh__O1_S9_key_with_quotes__checks_host_keys", test_ssh_command);
+    g_test_add_func("/git_settings/redirects__a_header_would_go_along__leak",
+                    test_redirects_that_take_a_header_along);
     g_test_add_func("/git_command/executable__path__is_absolute", test_executable);
     g_test_add_func("/git_command/run__outcomes__have_their_codes", test_run);
     g_test_add_func("/git_command/run__A1_time_and_cancel__kill_the_tree", test_limits);

@@ -177,7 +177,7 @@ static void test_hanging(void)
     char *old = fake_program(&fixture, "git", script);
     struct git_remote remote = {.url = "https://h/x"};
     GError *error = NULL;
-    struct git_look *hanging = git_look_start(&remote, every_branch, &error);
+    struct git_look *hanging = git_look_start(&remote, false, every_branch, &error);
     g_assert_no_error(error);
     for (int i = 0; i < 500 && !exists(fixture.root, "pids"); i++) {
         int fds[2];
@@ -205,8 +205,8 @@ static void test_hanging(void)
     }
     g_assert_true(gone);
     /* freed under way, and finished too early */
-    git_look_free(git_look_start(&remote, every_branch, NULL));
-    struct git_look *early = git_look_start(&remote, every_branch, NULL);
+    git_look_free(git_look_start(&remote, false, every_branch, NULL));
+    struct git_look *early = git_look_start(&remote, false, every_branch, NULL);
     g_assert_null(git_look_finish(early, &error));
     assert_error_code(error, ERROR_LIMIT);
     g_clear_error(&error);

@@ -10,12 +10,12 @@ help_test() {
 usage: ./dev test [--quick] [-k EXPRESSION]
 
 Sets up, builds with gcc, clang, and gcc with sanitizers, and runs: the unit tests (gcc and sanitizers),
-the end-to-end tests (gcc; all but the slow ones also with sanitizers), each fuzzer for a few seconds, and
-lint. The last line is `N passed, N failed` for all of it. Logs: build/logs/.
+the end-to-end tests (gcc; all but the slow ones also with sanitizers), the attacks (gcc), each fuzzer for a
+few seconds, and lint. The last line is `N passed, N failed` for all of it. Logs: build/logs/.
 
-  --quick         the gcc build alone: unit tests, and end-to-end tests that are not marked `slow`
-  -k EXPRESSION   the gcc build alone: end-to-end tests as pytest selects them, and unit test programs
-                  whose name contains EXPRESSION
+  --quick         the gcc build alone: unit tests, and end-to-end tests and attacks that are not marked `slow`
+  -k EXPRESSION   the gcc build alone: end-to-end tests and attacks as pytest selects them, and unit test
+                  programs whose name contains EXPRESSION
 
 PHANTOM_CI_TESTS_MUST_RUN=1 makes a skipped test a failed one. PHANTOM_CI_TEST_JOBS is the number of end-to-end
 tests at once (default: twice the processors).
@@ -80,26 +80,40 @@ unit_section() {
 
 # e2e_section KIND [PYTEST ARGUMENTS...]
 e2e_section() {
-    local kind=$1 report=$LOGS/e2e-$1.xml status
+    local kind=$1
     shift
-    section "end-to-end tests ($kind)"
+    pytest_section "end-to-end" e2e "$kind" "$@"
+}
+
+# attacks_section KIND [PYTEST ARGUMENTS...]
+attacks_section() {
+    local kind=$1
+    shift
+    pytest_section "attacks" attacks "$kind" "$@"
+}
+
+# pytest_section NAME FOLDER KIND [PYTEST ARGUMENTS...]: the tests of tests/FOLDER.
+pytest_section() {
+    local name=$1 folder=$2 kind=$3 report=$LOGS/$2-$3.xml status
+    shift 3
+    section "$name tests ($kind)"
     rm -f "$report"
     (
         export PHANTOM_CI_BUILD_DIR=$ROOT/build/$kind
-        exec "$PYTHON" -m pytest tests/e2e -q -n "${PHANTOM_CI_TEST_JOBS:-$((2 * $(cores)))}" \
+        exec "$PYTHON" -m pytest "tests/$folder" -q -n "${PHANTOM_CI_TEST_JOBS:-$((2 * $(cores)))}" \
             -p no:cacheprovider --junitxml="$report" "$@"
-    ) >"$LOGS/e2e-$kind.log" 2>&1 </dev/null
+    ) >"$LOGS/$folder-$kind.log" 2>&1 </dev/null
     status=$?
     # 5: no test was selected, which is no failure of a selection by -k.
     if [ $status != 0 ]; then
-        tail -n 200 "$LOGS/e2e-$kind.log"
+        tail -n 200 "$LOGS/$folder-$kind.log"
     fi
     if [ $status = 5 ] && [ -n "$EXPRESSION" ]; then
-        tally "end-to-end ($kind)" 0 0 0
+        tally "$name ($kind)" 0 0 0
     elif [ $status -gt 1 ]; then
-        tally "end-to-end ($kind)" 0 1 0
+        tally "$name ($kind)" 0 1 0
     else
-        tally_results "end-to-end ($kind)" pytest "$report"
+        tally_results "$name ($kind)" pytest "$report"
     fi
 }
 
@@ -137,19 +151,24 @@ run_selection() {
     # shellcheck disable=SC2086
     [ -n "$programs" ] && unit_section gcc $programs
     e2e_section gcc -k "$EXPRESSION"
+    attacks_section gcc -k "$EXPRESSION"
 }
 
 run_quick() {
     build_section gcc || return
     unit_section gcc
     e2e_section gcc -m 'not slow'
+    attacks_section gcc -m 'not slow'
 }
 
 run_everything() {
     build_section gcc && unit_section gcc
     build_section clang
     build_section asan && unit_section asan
-    [ -x build/gcc/src/phantom_ci ] && e2e_section gcc
+    if [ -x build/gcc/src/phantom_ci ]; then
+        e2e_section gcc
+        attacks_section gcc
+    fi
     [ -x build/asan/src/phantom_ci ] && e2e_section asan -m "not slow"
     build_section fuzz && fuzz_section
     lint_section

@@ -100,11 +100,12 @@ class Phantom:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
+        self.wrapper = []  # a command in front of the program: as another user, say
         self.daemons = []
         self.errors = []  # what commands wrote to standard error
 
     def command(self, *args):
-        return [str(BUILD / "src" / "phantom_ci"), "--config-dir", str(self.config), "--state-dir", str(self.state),
+        return [*self.wrapper, str(BUILD / "src" / "phantom_ci"), "--config-dir", str(self.config), "--state-dir", str(self.state),
                 "--cache-dir", str(self.cache), *map(str, args)]
 
     # ------------------------------------------------------------ configuration

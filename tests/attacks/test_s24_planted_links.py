@@ -1,4 +1,5 @@
-"""Links in the place of directories of ours, as a step could put them there: nothing outside is changed, whoever cleans up."""
+"""S24. I am a step without a sandbox, or another user to whom the directories once lay open. In the place of the runner's directories,
+logs and locks I put links to somebody else's files: whoever cleans up, backs up or restores shall delete, read or overwrite them."""
 import shutil
 
 import pytest

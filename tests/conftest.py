@@ -1,3 +1,4 @@
+import os
 import pathlib
 import shutil
 import sys
@@ -5,7 +6,7 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 
 from env.fakegit import FakeGit  # noqa: E402
 from env.gitrepo import GitRepo  # noqa: E402
@@ -57,6 +58,15 @@ def phantom(place, request):
 @pytest.fixture
 def repo(place):
     return GitRepo(place)
+
+
+@pytest.fixture(params=["root", "user"])
+def site(request):
+    from env.site import site_of
+    if request.param == "root" and os.geteuid() != 0:
+        pytest.skip("not root")
+    with site_of(request.param, request.node) as made:
+        yield made
 
 
 @pytest.fixture
