@@ -76,7 +76,11 @@ struct repo_config {
     enum approval_choice
         workflow_approval; /* a workflow that is new or changed waits for a person */
     char **approve_paths;  /* patterns (config/path_filter.h) of what else is approved with it */
-    unsigned line;         /* of the header in Repo.toml; not part of the JSON form */
+    /* In place of the repository's workflow, see config/host_steps.h; at most one of them is set.
+     */
+    char **steps;        /* lines of config/workflow.h */
+    char *workflow_file; /* absolute, or NULL */
+    unsigned line;       /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
@@ -117,7 +121,10 @@ bool repo_config_has_named_branches(const struct repo_config *repo);
 
 /* "off", "workspace", "strict" */
 const char *config_sandbox_name(enum sandbox_choice choice);
-/* True for one of them. */
+/* "tip", "range"; "never", "on_change" */
+const char *config_verify_name(enum verify_choice choice);
+const char *config_approval_name(enum approval_choice choice);
+/* True for a level of a sandbox. */
 bool config_sandbox_is_known(const char *name);
 
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it

@@ -42,6 +42,7 @@ static json_t *encode_field(const struct schema_key *key, const void *field)
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:
+    case SCHEMA_ITEM_LIST:
         list = json_array();
         for (char *const *item = *(char *const *const *)field; *item; item++) {
             json_array_append_new(list, encode_text(*item));
@@ -110,6 +111,7 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:
+    case SCHEMA_ITEM_LIST:
         return decode_list(value, field);
     case SCHEMA_ANY:
         break;

@@ -249,6 +249,35 @@ static bool read_list(const struct reading *reading)
            store_list(reading, g_steal_pointer(&list));
 }
 
+static bool read_items(const struct reading *reading)
+{
+    const struct toml_value *value = reading->value;
+    const struct schema_key *key = reading->key;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    if (value->type != TOML_ARRAY) {
+        return complain(reading, value, "an array");
+    }
+    if (value->as.children.count == 0 && key->empty_array) {
+        return complain_text(reading, value, key->empty_array);
+    }
+    if (value->as.children.count > (size_t)key->maximum) {
+        diagnostics_add(reading->diagnostics, reading->file, value->line, value->column,
+                        "\"%s\" has more than %" G_GINT64_FORMAT " items", key->name, key->maximum);
+        return false;
+    }
+    bool good = true;
+    for (size_t i = 0; i < value->as.children.count; i++) {
+        char *text =
+            key->read_item(value->as.children.items[i], reading->file, reading->diagnostics);
+        if (text) {
+            g_ptr_array_add(list, text);
+        } else {
+            good = false;
+        }
+    }
+    return good && store_list(reading, g_steal_pointer(&list));
+}
+
 static bool is_variable_name(const char *name)
 {
     if (!g_ascii_isalpha(*name) && *name != '_') {
@@ -309,18 +338,25 @@ static bool read_any(const struct reading *reading)
 }
 
 static bool (*const readers[])(const struct reading *) = {
-    [SCHEMA_STRING] = read_string,           [SCHEMA_INTEGER] = read_integer,
-    [SCHEMA_UNSIGNED] = read_integer,        [SCHEMA_BOOLEAN] = read_boolean,
-    [SCHEMA_SWITCH] = read_boolean,          [SCHEMA_DURATION] = read_quantity,
-    [SCHEMA_SIZE] = read_quantity,           [SCHEMA_CHOICE] = read_choice,
-    [SCHEMA_STRING_LIST] = read_list,        [SCHEMA_COMMA_LIST] = read_list,
-    [SCHEMA_ENVIRONMENT] = read_environment, [SCHEMA_ANY] = read_any,
+    [SCHEMA_STRING] = read_string,
+    [SCHEMA_INTEGER] = read_integer,
+    [SCHEMA_UNSIGNED] = read_integer,
+    [SCHEMA_BOOLEAN] = read_boolean,
+    [SCHEMA_SWITCH] = read_boolean,
+    [SCHEMA_DURATION] = read_quantity,
+    [SCHEMA_SIZE] = read_quantity,
+    [SCHEMA_CHOICE] = read_choice,
+    [SCHEMA_STRING_LIST] = read_list,
+    [SCHEMA_COMMA_LIST] = read_list,
+    [SCHEMA_ENVIRONMENT] = read_environment,
+    [SCHEMA_ITEM_LIST] = read_items,
+    [SCHEMA_ANY] = read_any,
 };
 
 static bool is_list(const struct schema_key *key)
 {
     return key->type == SCHEMA_STRING_LIST || key->type == SCHEMA_COMMA_LIST ||
-           key->type == SCHEMA_ENVIRONMENT;
+           key->type == SCHEMA_ENVIRONMENT || key->type == SCHEMA_ITEM_LIST;
 }
 
 /* The value that means "this feature is off", which a file may spell out. */
