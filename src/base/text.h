@@ -32,7 +32,8 @@ bool text_is_glob(const char *text);
  * and make each of a hundred thousand look-ups walk past all the others. */
 guint text_hash(gconstpointer text);
 
-/* argv as a person would type it, quoted where needed. Free with g_free(). */
+/* argv as a person would type it, quoted where needed: g_shell_parse_argv() makes it argv again.
+ * Free with g_free(). */
 char *text_join_words(char *const *argv);
 
 /* True for 40 or 64 lower-case hex digits. */

@@ -9,6 +9,7 @@
 #include "base/wake.h"
 #include "commands/all.h"
 #include "config/edit.h"
+#include "config/host_steps.h"
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/url.h"
@@ -21,6 +22,7 @@ struct addition {
     const char *url, *branch;
     char *name, *ssh_key;
     char *sandbox; /* the level, as it is written */
+    char *workflow_file;
     gboolean run, no_check;
     GHashTable *refs; /* the remote's branches (git/refset.h); NULL with --no-check */
 };
@@ -128,6 +130,35 @@ static int check_sandbox(struct addition *addition)
     return -1;
 }
 
+static void make_absolute(char **path)
+{
+    if (*path && !g_path_is_absolute(*path)) {
+        char *absolute = g_canonicalize_filename(*path, NULL);
+        g_free(*path);
+        *path = absolute;
+    }
+}
+
+static int check_workflow_file(const struct addition *addition)
+{
+    if (!addition->workflow_file) {
+        return -1;
+    }
+    struct diagnostics *diagnostics = diagnostics_new();
+    g_autoptr(GError) error = NULL;
+    struct workflow *workflow =
+        host_steps_read_file(addition->workflow_file, NULL, diagnostics, &error);
+    g_autofree char *report = diagnostics_format(diagnostics);
+    bool good = workflow != NULL;
+    workflow_free(workflow);
+    diagnostics_free(diagnostics);
+    fputs(report, stderr);
+    if (error) {
+        return command_fail(error);
+    }
+    return good ? -1 : EXIT_CODE_CONFIG;
+}
+
 static int check_arguments(struct addition *addition, struct url *url)
 {
     g_autoptr(GError) error = NULL;
@@ -140,19 +171,18 @@ static int check_arguments(struct addition *addition, struct url *url)
     if (!addition->name) {
         addition->name = edit_name_from_url(addition->url);
     }
-    if (addition->ssh_key && !g_path_is_absolute(addition->ssh_key)) {
-        char *absolute = g_canonicalize_filename(addition->ssh_key, NULL);
-        g_free(addition->ssh_key);
-        addition->ssh_key = absolute;
-    }
-    return check_sandbox(addition);
+    make_absolute(&addition->ssh_key);
+    make_absolute(&addition->workflow_file);
+    int code = check_workflow_file(addition);
+    return code < 0 ? check_sandbox(addition) : code;
 }
 
 /* The whole new Repo.toml is checked as the daemon will check it, before the old one is touched. */
 static int write_section(const struct addition *addition)
 {
-    const struct edit_section section = {addition->name, addition->url, addition->branch,
-                                         addition->ssh_key, addition->sandbox};
+    const struct edit_section section = {addition->name,    addition->url,
+                                         addition->branch,  addition->ssh_key,
+                                         addition->sandbox, addition->workflow_file};
     const char *directory = addition->context->paths.config;
     g_autofree char *path = paths_repo_toml(&addition->context->paths);
     g_autoptr(GError) error = NULL;
@@ -274,6 +304,8 @@ int command_add(const struct command *command, int argc, char **argv)
          "FILE"},
         {"sandbox", 0, 0, G_OPTION_ARG_STRING, &addition.sandbox,
          "off, workspace (default) or strict: what its steps may see and do", "LEVEL"},
+        {"workflow-file", 0, 0, G_OPTION_ARG_FILENAME, &addition.workflow_file,
+         "run the steps of this file in place of the repository's workflow", "FILE"},
         {"run", 0, 0, G_OPTION_ARG_NONE, &addition.run, "run the present tip at once", NULL},
         {"no-check", 0, 0, G_OPTION_ARG_NONE, &addition.no_check, "do not ask the remote first",
          NULL},
@@ -307,6 +339,7 @@ int command_add(const struct command *command, int argc, char **argv)
     g_free(addition.name);
     g_free(addition.ssh_key);
     g_free(addition.sandbox);
+    g_free(addition.workflow_file);
     command_context_clear(&context);
     return code;
 }

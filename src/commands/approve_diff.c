@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/refkey.h"
 #include "base/text.h"
+#include "config/host_steps.h"
 #include "config/pin.h"
 #include "config/workflow.h"
 #include "git/mirror.h"
@@ -99,8 +101,37 @@ static bool print_files(struct mirror *mirror, const struct pin *pin, const char
     return true;
 }
 
-static bool print_whole(struct mirror *mirror, const struct pin *pin, const char *path,
-                        const struct job *job, const struct repo_config *repo, GError **error)
+/* What is shown is what will be recorded: the digest that the job was blocked with. `path` is NULL
+ * where the steps are the host's, here and below. */
+static bool check_pin(struct mirror *mirror, const struct pin *pin, const char *path,
+                      const struct job *job, const struct repo_config *repo, GError **error)
+{
+    size_t length = 0;
+    size_t tree_length = 0;
+    g_autofree char *workflow =
+        path ? mirror_read_file(mirror, job->sha, path, WORKFLOW_MAX_BYTES, &length, error) : NULL;
+    if (path && !workflow) {
+        return false;
+    }
+    g_autofree char *tree =
+        *repo->approve_paths ? mirror_read_tree(mirror, job->sha, &tree_length, error) : NULL;
+    if (*repo->approve_paths && !tree) {
+        return false;
+    }
+    g_autofree char *digest = pin_digest(pin, workflow, length, tree, tree_length);
+    if (g_strcmp0(digest, job->pin) == 0) {
+        return true;
+    }
+    g_set_error(
+        error, CONFIG_ERROR, ERROR_INVALID,
+        "what Repo.toml asks to approve is not what it was when the job was blocked; to ask "
+        "anew: phantom_ci retry %" G_GINT64_FORMAT,
+        job->id);
+    return false;
+}
+
+static bool print_workflow(struct mirror *mirror, const char *path, const struct job *job,
+                           GError **error)
 {
     size_t length = 0;
     g_autofree char *workflow =
@@ -111,13 +142,20 @@ static bool print_whole(struct mirror *mirror, const struct pin *pin, const char
     g_autofree char *shown = text_escape(path);
     printf("%s, the whole of it:\n\n", shown);
     print_bounded(workflow, length);
-    return !*repo->approve_paths || print_files(mirror, pin, job->sha, error);
+    return true;
+}
+
+static bool print_whole(struct mirror *mirror, const struct pin *pin, const char *path,
+                        const struct job *job, const struct repo_config *repo, GError **error)
+{
+    return (!path || print_workflow(mirror, path, job, error)) &&
+           (!*repo->approve_paths || print_files(mirror, pin, job->sha, error));
 }
 
 static bool print_change(struct command_context *context, struct mirror *mirror,
                          const struct job *job, const struct repo_config *repo, GError **error)
 {
-    g_autofree char *path = workflow_path_for_ref(job->branch);
+    g_autofree char *path = host_steps_are_set(repo) ? NULL : workflow_path_for_ref(job->branch);
     g_autofree char *ref = refkey_full(job->branch);
     g_autofree char *section = file_component_from_name(job->repo);
     g_autofree char *branch = file_component_from_name(job->branch);
@@ -133,10 +171,11 @@ static bool print_change(struct command_context *context, struct mirror *mirror,
         g_propagate_error(error, failure);
         return false;
     }
-    struct pin *pin = pin_new(path ? path : "", (const char *const *)repo->approve_paths);
+    struct pin *pin = pin_new(path, (const char *const *)repo->approve_paths);
     /* Where the approved commit is not to be had any more, all of it is new to whoever reads it. */
-    bool good = (before && print_diff(mirror, pin, before->sha, job->sha, NULL)) ||
-                print_whole(mirror, pin, path ? path : "", job, repo, error);
+    bool good = check_pin(mirror, pin, path, job, repo, error) &&
+                ((before && print_diff(mirror, pin, before->sha, job->sha, NULL)) ||
+                 print_whole(mirror, pin, path, job, repo, error));
     pin_free(pin);
     approval_free(before);
     return good;

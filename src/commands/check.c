@@ -3,6 +3,7 @@
 
 #include "commands/all.h"
 #include "commands/show.h"
+#include "config/host_steps.h"
 
 static json_t *diagnostics_to_json(const struct diagnostics *diagnostics)
 {
@@ -21,8 +22,12 @@ static json_t *diagnostics_to_json(const struct diagnostics *diagnostics)
 
 static void check_directory(struct command_context *context, struct diagnostics *diagnostics)
 {
+    g_autofree char *repo_toml = paths_repo_toml(&context->paths);
     context->config = config_load(context->paths.config, diagnostics);
-    if (context->config && !context->json) {
+    if (context->config) {
+        host_steps_check(context->config, repo_toml, diagnostics);
+    }
+    if (!diagnostics_any(diagnostics) && !context->json) {
         unsigned count = context->config->repos->len;
         printf("ok: %u repositor%s in %s\n", count, count == 1 ? "y" : "ies",
                context->paths.config);

@@ -11,7 +11,9 @@
 #include "commands/all.h"
 
 const struct command commands[] = {
-    {"add", "URL BRANCH [--name N] [--ssh-key FILE] [--sandbox LEVEL] [--run] [--no-check]",
+    {"add",
+     "URL BRANCH [--name N] [--ssh-key FILE] [--sandbox LEVEL] "
+     "[--workflow-file FILE] [--run] [--no-check]",
      "watch a branch of a repository",
      "URL is https, http, ssh, git, [user@]host:path, file:// or an absolute path. BRANCH may be a "
      "glob "

@@ -60,6 +60,7 @@ static const struct {
     {NULL, "tag", COMPLETION_TAGS},
     {NULL, "timeout", COMPLETION_NOTHING},
     {NULL, "user", COMPLETION_NOTHING},
+    {NULL, "workflow-file", COMPLETION_FILES},
 };
 
 const enum completion_kind *completion_find_words(const char *command, unsigned *most)

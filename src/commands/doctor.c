@@ -104,6 +104,14 @@ int doctor_time_left_ms(const struct doctor *doctor, int most)
     return (int)CLAMP(doctor->end_ms - clock_monotonic_ms(), 0, most);
 }
 
+char *doctor_split_mend(const char *message, char **mend)
+{
+    static const char turn[] = "; mend it with: ";
+    const char *at = g_strrstr(message, turn);
+    *mend = at ? g_strdup(at + strlen(turn)) : NULL;
+    return at ? g_strndup(message, (gsize)(at - message)) : g_strdup(message);
+}
+
 bool doctor_run(struct doctor *doctor, const char *const *argv, const char *const *environment,
                 struct spawn_result *result, GError **error)
 {
@@ -190,6 +198,7 @@ static int examine(struct doctor *doctor)
     doctor_check_service(doctor);
     doctor_check_sandbox(doctor);
     doctor_check_limits(doctor);
+    doctor_check_trust(doctor);
     doctor_check_webhooks(doctor);
     doctor_check_secrets(doctor);
     doctor_check_remotes(doctor);

@@ -51,6 +51,10 @@ void doctor_add(struct doctor *doctor, enum doctor_status status, const char *ch
                 const char *subject, const char *mend, const char *detail_format, ...)
     G_GNUC_PRINTF(6, 7);
 
+/* The two halves of "what is wrong; mend it with: COMMAND". Without a command *mend is NULL. Free
+ * both with g_free(). */
+char *doctor_split_mend(const char *message, char **mend);
+
 /* Runs a program that only tells something, within DOCTOR_PROGRAM_MS and the time that is left.
  * False with `error` when it could not be started or did not end; else its exit is in `result`.
  * `environment` NULL = ours. `result` is always safe to clear. Does not return after a signal. */
@@ -77,6 +81,7 @@ void doctor_check_state(struct doctor *doctor);
 void doctor_check_service(struct doctor *doctor);
 void doctor_check_sandbox(struct doctor *doctor);
 void doctor_check_limits(struct doctor *doctor);
+void doctor_check_trust(struct doctor *doctor);
 void doctor_check_webhooks(struct doctor *doctor);
 void doctor_check_secrets(struct doctor *doctor);
 void doctor_check_remotes(struct doctor *doctor);

@@ -10,16 +10,9 @@ static void report(struct doctor *doctor, const struct diagnostic *diagnostic)
         diagnostic->line == 0
             ? g_strdup(diagnostic->file)
             : g_strdup_printf("%s:%u:%u", diagnostic->file, diagnostic->line, diagnostic->column);
-    g_autofree char *what = NULL;
     g_autofree char *mend = NULL;
-    /* "may be written by others (mode 664); mend it with: chmod go-w FILE" */
-    static const char turn[] = "; mend it with: ";
-    const char *at = g_strrstr(diagnostic->message, turn);
-    if (at) {
-        what = g_strndup(diagnostic->message, (gsize)(at - diagnostic->message));
-        mend = g_strdup(at + sizeof(turn) - 1);
-    } else {
-        what = g_strdup(diagnostic->message);
+    g_autofree char *what = doctor_split_mend(diagnostic->message, &mend);
+    if (!mend) {
         mend =
             g_strdup_printf("edit %s; phantom_ci check tells when it is right", diagnostic->file);
     }

@@ -16,6 +16,7 @@
 #include "base/refkey.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "config/host_steps.h"
 #include "git/hostkey.h"
 #include "git/look.h"
 #include "git/mirror.h"
@@ -254,7 +255,8 @@ static void report_workflow(struct doctor *doctor, const struct repo_config *rep
 {
     const struct git_remote remote = {repo->url, repo->ssh_key_path};
     g_autofree char *mirror = mirror_path(doctor->context->paths.cache, &remote);
-    if (access(mirror, F_OK) < 0 || doctor_time_left_ms(doctor, 1) == 0) {
+    if (host_steps_are_set(repo) || access(mirror, F_OK) < 0 ||
+        doctor_time_left_ms(doctor, 1) == 0) {
         return;
     }
     g_autofree char *git_dir = g_strconcat("--git-dir=", mirror, NULL);

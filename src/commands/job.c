@@ -131,6 +131,17 @@ static void print_rest(struct command_context *context, const struct job *job)
     }
 }
 
+static json_t *notes_to_json(const struct command_context *context, const struct job *job)
+{
+    g_autoptr(GPtrArray) notes = store_notes(context->store, job->id, NULL);
+    json_t *list = json_array();
+    for (unsigned i = 0; notes && i < notes->len; i++) {
+        const struct note *note = g_ptr_array_index(notes, i);
+        json_array_append_new(list, show_json_text(note->text));
+    }
+    return list;
+}
+
 static int show(struct command_context *context, int64_t id)
 {
     g_autoptr(GError) error = NULL;
@@ -143,6 +154,7 @@ static int show(struct command_context *context, int64_t id)
         json_t *list = json_array();
         g_autofree char *dropped = find_dropped_log(context, job);
         json_t *object = show_json_job(job, steps);
+        json_object_set_new(object, "notes", notes_to_json(context, job));
         if (dropped) {
             json_object_set_new(object, "log_removed", show_json_text(dropped));
         }

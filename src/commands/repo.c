@@ -14,7 +14,8 @@ struct listing {
     struct command_context *context;
     GHashTable *looks;
     int64_t now_ms;
-    char *shortage; /* of disk space, in words, or NULL */
+    char *shortage;  /* of disk space, in words, or NULL */
+    bool show_trust; /* a section that is shown has a rule about what may run */
 };
 
 /* The branches of a repo that the store knows; empty without a store. */
@@ -95,15 +96,6 @@ static const char *find_wait(const struct listing *listing, const char *repo)
     return queued && queued->len > 0 ? listing->shortage : NULL;
 }
 
-static json_t *list_to_json(char *const *texts)
-{
-    json_t *list = json_array();
-    for (; *texts; texts++) {
-        json_array_append_new(list, show_json_text(*texts));
-    }
-    return list;
-}
-
 static json_t *repo_to_json(const struct listing *listing, const struct repo_config *repo)
 {
     static const struct look_status unknown;
@@ -119,12 +111,13 @@ static json_t *repo_to_json(const struct listing *listing, const struct repo_con
     json_t *object = json_object();
     json_object_set_new(object, "name", show_json_text(repo->name));
     json_object_set_new(object, "path", show_json_text(url));
-    json_object_set_new(object, "target_branch", list_to_json(repo->target_branches));
-    json_object_set_new(object, "target_tags", list_to_json(repo->target_tags));
-    json_object_set_new(object, "schedule", list_to_json(repo->schedule));
+    json_object_set_new(object, "target_branch", show_json_list(repo->target_branches));
+    json_object_set_new(object, "target_tags", show_json_list(repo->target_tags));
+    json_object_set_new(object, "schedule", show_json_list(repo->schedule));
     bool is_automatic = repo->poll_interval_ms == POLL_INTERVAL_AUTO;
     json_object_set_new(object, "poll_interval_ms",
                         is_automatic ? json_null() : json_integer(repo->poll_interval_ms));
+    json_object_set_new(object, "trust", show_json_trust(repo));
     json_object_set_new(object, "paused", json_boolean(is_paused(listing, repo->name)));
     json_object_set_new(object, "last_look", show_json_number(look->last_look_ms));
     json_object_set_new(object, "last_ok", show_json_number(look->last_ok_ms));
@@ -199,6 +192,10 @@ static void print_row(struct tty_table *table, const struct listing *listing,
                    missing ? "branch missing" : id);
     tty_table_cell(table, TTY_PLAIN, next ? next : "");
     tty_table_cell(table, TTY_PLAIN, first && look && look->road ? look->road : "");
+    if (listing->show_trust) {
+        g_autofree char *trust = first ? show_trust(repo) : NULL;
+        tty_table_cell(table, TTY_PLAIN, trust ? trust : "");
+    }
     g_autofree char *remark = first ? find_remark(listing, repo, look) : g_strdup("");
     tty_table_cell(table, look && look->error ? TTY_RED : TTY_YELLOW, remark);
     job_free(job);
@@ -218,9 +215,9 @@ static void print_tags(struct tty_table *table, const struct listing *listing,
     tty_table_cell(table, TTY_PLAIN, ref);
     tty_table_cell(table, TTY_PLAIN, text_short_id(job ? job->sha : NULL));
     tty_table_cell(table, job ? show_state_colour(job->state) : TTY_DIM, state);
-    tty_table_cell(table, TTY_PLAIN, "");
-    tty_table_cell(table, TTY_PLAIN, "");
-    tty_table_cell(table, TTY_PLAIN, "");
+    for (unsigned empty = listing->show_trust ? 4 : 3; empty > 0; empty--) {
+        tty_table_cell(table, TTY_PLAIN, "");
+    }
     job_free(job);
 }
 
@@ -244,12 +241,26 @@ static bool matches(const struct repo_config *repo, const char *filter)
     return !filter || strstr(repo->name, filter) || strstr(repo->url, filter);
 }
 
+/* The column of rules about trust is there when one of them is. */
+static struct tty_table *new_table(struct listing *listing, const char *filter)
+{
+    static const char *const plain[] = {"REPO",      "BRANCH", "TIP",    "LAST JOB",
+                                        "NEXT LOOK", "ROAD",   "REMARK", NULL};
+    static const char *const with_trust[] = {"REPO", "BRANCH", "TIP",    "LAST JOB", "NEXT LOOK",
+                                             "ROAD", "TRUST",  "REMARK", NULL};
+    const GPtrArray *repos = listing->context->config->repos;
+    for (unsigned i = 0; i < repos->len && !listing->show_trust; i++) {
+        const struct repo_config *repo = g_ptr_array_index(repos, i);
+        g_autofree char *trust = matches(repo, filter) ? show_trust(repo) : NULL;
+        listing->show_trust = trust && *trust;
+    }
+    return tty_table_new(listing->show_trust ? with_trust : plain);
+}
+
 static int list(struct listing *listing, const char *filter)
 {
-    static const char *const headings[] = {"REPO",      "BRANCH", "TIP",    "LAST JOB",
-                                           "NEXT LOOK", "ROAD",   "REMARK", NULL};
     const GPtrArray *repos = listing->context->config->repos;
-    struct tty_table *table = listing->context->json ? NULL : tty_table_new(headings);
+    struct tty_table *table = listing->context->json ? NULL : new_table(listing, filter);
     json_t *array = json_array();
     unsigned shown = 0;
     for (unsigned i = 0; i < repos->len; i++) {
@@ -295,7 +306,7 @@ int command_repo(const struct command *command, int argc, char **argv)
         g_autofree char *shortage = command_describe_shortage(&context);
         struct listing listing = {&context,
                                   looks ? looks : g_hash_table_new(g_str_hash, g_str_equal),
-                                  clock_now_ms(), shortage};
+                                  clock_now_ms(), shortage, false};
         code = list(&listing, argc > 1 ? argv[1] : NULL);
         if (!looks) {
             g_hash_table_unref(listing.looks);

@@ -36,6 +36,14 @@ struct show_taken show_taken(const GPtrArray *steps);
 /* A job with its steps, names as in the store. */
 json_t *show_json_job(const struct job *job, const GPtrArray *steps);
 
+/* An array of strings. */
+json_t *show_json_list(char *const *texts);
+
+/* The rules of a section that say what may run, and whose steps: "signed, steps of FILE", or ""
+ * without any; free with g_free(). As JSON all of them are there. */
+char *show_trust(const struct repo_config *repo);
+json_t *show_json_trust(const struct repo_config *repo);
+
 /* When the schedule of a section is due next (UTC), as the daemon reckons it; INT64_MAX = never. */
 int64_t show_next_schedule_ms(struct store *store, const struct repo_config *repo);
 

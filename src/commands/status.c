@@ -12,6 +12,7 @@
 #include "store/outbox.h"
 
 enum {
+    BLOCKED_SHOWN = 10,
     SUMMARY_FRESH_MS = 2 * 60 * 1000,
     LATE_SHOWN_FROM_MS = 1000, /* less is the grain of clocks and of scheduling */
 };
@@ -25,7 +26,8 @@ struct health {
     char *shortage;   /* of disk space, in words, or NULL */
     GPtrArray *stale; /* names of sections, not owned */
     GPtrArray *running_jobs;
-    int64_t late_ms; /* how late looks begin, at worst */
+    GPtrArray *blocked_jobs; /* what waits for a person */
+    int64_t late_ms;         /* how late looks begin, at worst */
 };
 
 /* Without a success for longer than `stale_ms`; a section that is looked at less often because it
@@ -89,6 +91,25 @@ static unsigned count_jobs(const struct command_context *context, enum job_state
     return count;
 }
 
+static bool may_be_approved(const struct command_context *context, const struct job *job)
+{
+    const struct repo_config *repo = config_find_repo(context->config, job->repo);
+    return repo && (job->block != JOB_BLOCK_SIGNATURE || !repo->strict_signatures);
+}
+
+static GPtrArray *find_blocked(const struct command_context *context)
+{
+    GPtrArray *jobs = context->store ? store_jobs_blocked(context->store, NULL) : NULL;
+    for (unsigned i = 0; jobs && i < jobs->len;) {
+        if (may_be_approved(context, g_ptr_array_index(jobs, i))) {
+            i++;
+        } else {
+            g_ptr_array_remove_index(jobs, i);
+        }
+    }
+    return jobs ? jobs : g_ptr_array_new();
+}
+
 static unsigned count_trash(const struct command_context *context)
 {
     g_autofree char *path = g_build_filename(context->paths.cache, "trash", NULL);
@@ -117,6 +138,7 @@ static int print_json(const struct health *health)
     json_object_set_new(object, "late_ms", json_integer(health->late_ms));
     json_object_set_new(object, "queued", json_integer(health->queued));
     json_object_set_new(object, "running", json_integer(health->running));
+    json_object_set_new(object, "blocked", json_integer(health->blocked_jobs->len));
     json_object_set_new(object, "messages_waiting", json_integer(health->messages_waiting));
     json_object_set_new(object, "messages_given_up", json_integer(health->messages_given_up));
     json_object_set_new(object, "trash", json_integer(health->trash));
@@ -125,6 +147,26 @@ static int print_json(const struct health *health)
     json_t *list = json_array();
     json_array_append_new(list, object);
     return show_json_print(list);
+}
+
+static void print_blocked(const GPtrArray *jobs)
+{
+    if (jobs->len == 0) {
+        return;
+    }
+    g_autofree char *text =
+        g_strdup_printf("%u job%s blocked", jobs->len, jobs->len == 1 ? "" : "s");
+    tty_print(stdout, TTY_YELLOW, text);
+    puts(", until a person runs phantom_ci approve JOB");
+    for (unsigned i = 0; i < jobs->len && i < BLOCKED_SHOWN; i++) {
+        const struct job *job = g_ptr_array_index(jobs, i);
+        g_autofree char *ref = show_ref(job->branch);
+        printf("  job %" G_GINT64_FORMAT " %s %s %s: %s\n", job->id, job->repo, ref,
+               text_short_id(job->sha), job->block ? job_block_name(job->block) : "a rule");
+    }
+    if (jobs->len > BLOCKED_SHOWN) {
+        puts("  ... (phantom_ci jobs blocked)");
+    }
 }
 
 static void print_text(const struct health *health)
@@ -148,6 +190,7 @@ static void print_text(const struct health *health)
         printf("  job %" G_GINT64_FORMAT " %s %s %s, for %s\n", job->id, job->repo, ref,
                text_short_id(job->sha), took);
     }
+    print_blocked(health->blocked_jobs);
     if (health->messages_waiting > 0 || health->messages_given_up > 0) {
         printf("messages: %" G_GINT64_FORMAT " waiting, %" G_GINT64_FORMAT
                " given up (phantom_ci notify list)\n",
@@ -174,6 +217,7 @@ static int judge(struct command_context *context, int64_t stale_ms)
     g_autofree char *lock = paths_daemon_lock(&context->paths);
     g_autoptr(GPtrArray) stale = g_ptr_array_new();
     g_autoptr(GPtrArray) running = NULL;
+    g_autoptr(GPtrArray) blocked = find_blocked(context);
     g_autofree char *shortage = command_describe_shortage(context);
     struct health health = {
         .daemon_runs = lock_is_held(lock), .stale = stale, .shortage = shortage};
@@ -181,6 +225,7 @@ static int judge(struct command_context *context, int64_t stale_ms)
     health.queued = count_jobs(context, JOB_QUEUED, NULL);
     health.running = count_jobs(context, JOB_RUNNING, &running);
     health.running_jobs = running;
+    health.blocked_jobs = blocked;
     health.trash = count_trash(context);
     if (context->store) {
         outbox_count(context->store, &health.messages_waiting, &health.messages_given_up, NULL);

@@ -151,6 +151,7 @@ static void read_defaults_table(const struct toml_value *table, const char *file
                         "\"path\" belongs into a section of Repo.toml, it can't be a default");
     }
     schema_read(repo_default_keys, &rest, file, defaults, diagnostics);
+    repo_section_check_one_place(table, file, diagnostics);
 }
 
 /* The defaults for sections: built in, then the top of config.toml, then its [defaults]. */

@@ -89,7 +89,11 @@ struct repo_config {
     int nice;                 /* added to phantom_ci's own, 0 to 19 */
     /* In what repo_config_from_json() made, else NULL: see config_secret_files(). */
     char **secret_files;
-    unsigned line; /* of the header in Repo.toml; not part of the JSON form */
+    /* In place of the repository's workflow, see config/host_steps.h; at most one of them is set.
+     */
+    char **steps;        /* lines of config/workflow.h */
+    char *workflow_file; /* absolute, or NULL */
+    unsigned line;       /* of the header in Repo.toml; not part of the JSON form */
 };
 
 struct config {
@@ -130,7 +134,10 @@ bool repo_config_has_named_branches(const struct repo_config *repo);
 
 /* "off", "workspace", "strict" */
 const char *config_sandbox_name(enum sandbox_choice choice);
-/* True for one of them. */
+/* "tip", "range"; "never", "on_change" */
+const char *config_verify_name(enum verify_choice choice);
+const char *config_approval_name(enum approval_choice choice);
+/* True for a level of a sandbox. */
 bool config_sandbox_is_known(const char *name);
 
 /* What decides which branches a look sees: url, targets and exclusions in one string. When it

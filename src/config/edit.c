@@ -78,7 +78,8 @@ static bool check_addition(const char *text, size_t length, const char *file,
     bool good = added && holds_text(added, "path", section->path) &&
                 holds_text(added, "target_branch", section->target_branch) &&
                 holds_text(added, "ssh_key_path", section->ssh_key_path) &&
-                holds_text(added, "sandbox", section->sandbox);
+                holds_text(added, "sandbox", section->sandbox) &&
+                holds_text(added, "workflow_file", section->workflow_file);
     if (root && !good) {
         g_set_error(error, CONFIG_ERROR, ERROR_INVALID,
                     "%s: a section \"%s\" can't be written behind its end; add it with an editor",
@@ -137,6 +138,7 @@ char *edit_add_section(const char *text, size_t length, const char *file,
     append_pair(out, "target_branch", section->target_branch, line_end);
     append_pair(out, "ssh_key_path", section->ssh_key_path, line_end);
     append_pair(out, "sandbox", section->sandbox, line_end);
+    append_pair(out, "workflow_file", section->workflow_file, line_end);
     if (!check_addition(out->str, out->len, file, section, error)) {
         return NULL;
     }

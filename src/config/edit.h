@@ -12,8 +12,9 @@ struct edit_section {
     const char *name; /* quoted as TOML needs it */
     const char *path;
     const char *target_branch;
-    const char *ssh_key_path; /* or NULL */
-    const char *sandbox;      /* or NULL */
+    const char *ssh_key_path;  /* or NULL */
+    const char *sandbox;       /* or NULL */
+    const char *workflow_file; /* or NULL */
 };
 
 /* The text with a new section at its end. ERROR_INVALID for a name that exists or text that is not

@@ -28,8 +28,8 @@ void pin_free(struct pin *pin)
 
 bool pin_covers(const struct pin *pin, const char *path, size_t length)
 {
-    bool is_workflow =
-        strlen(pin->workflow_path) == length && memcmp(pin->workflow_path, path, length) == 0;
+    bool is_workflow = pin->workflow_path && strlen(pin->workflow_path) == length &&
+                       memcmp(pin->workflow_path, path, length) == 0;
     return is_workflow || (pin->filter && path_filter_matches(pin->filter, path, length));
 }
 
@@ -55,12 +55,16 @@ char *pin_digest(const struct pin *pin, const char *workflow, size_t workflow_le
                  const char *tree, size_t tree_length)
 {
     g_autofree char *of_workflow =
-        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)workflow, workflow_length);
+        workflow ? g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)workflow,
+                                               workflow_length)
+                 : NULL;
     if (!pin->filter) {
         return g_steal_pointer(&of_workflow);
     }
     g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(digest, (const guchar *)of_workflow, -1);
+    if (of_workflow) {
+        g_checksum_update(digest, (const guchar *)of_workflow, -1);
+    }
     return add_tree(pin, tree, tree_length, digest) ? g_strdup(g_checksum_get_string(digest))
                                                     : NULL;
 }

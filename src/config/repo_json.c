@@ -54,6 +54,7 @@ static json_t *encode_field(const struct schema_key *key, const void *field)
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:
+    case SCHEMA_ITEM_LIST:
         return encode_list(*(const char *const *const *)field);
     case SCHEMA_ANY:
         break;
@@ -121,6 +122,7 @@ static bool decode_field(const struct schema_key *key, const json_t *value, void
     case SCHEMA_STRING_LIST:
     case SCHEMA_COMMA_LIST:
     case SCHEMA_ENVIRONMENT:
+    case SCHEMA_ITEM_LIST:
         return decode_list(value, field);
     case SCHEMA_ANY:
         break;

@@ -4,7 +4,9 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "config/host_steps.h"
 #include "config/path_filter.h"
+#include "config/workflow.h"
 
 enum { NAME_MAX_BYTES = 100 };
 
@@ -208,6 +210,16 @@ const char *config_sandbox_name(enum sandbox_choice choice)
     return sandbox_choices[choice];
 }
 
+const char *config_verify_name(enum verify_choice choice)
+{
+    return verify_choices[choice];
+}
+
+const char *config_approval_name(enum approval_choice choice)
+{
+    return approval_choices[choice];
+}
+
 bool config_sandbox_is_known(const char *name)
 {
     return g_strv_contains(sandbox_choices, name);
@@ -266,6 +278,10 @@ const struct schema_key repo_section_keys[] = {
     {"strict_signatures", SCHEMA_BOOLEAN, FIELD(strict_signatures)},
     {"workflow_approval", SCHEMA_CHOICE, FIELD(workflow_approval), .choices = approval_choices},
     {"approve_paths", SCHEMA_STRING_LIST, FIELD(approve_paths), .check = check_pattern},
+    {"steps", SCHEMA_ITEM_LIST, FIELD(steps), .maximum = WORKFLOW_MAX_STEPS,
+     .read_item = workflow_read_line,
+     .empty_array = "it is an empty list; write a step, for example \"make\", or remove the line"},
+    {"workflow_file", SCHEMA_STRING, FIELD(workflow_file), .check = check_file_path},
 
     {"memory_max", SCHEMA_SIZE, FIELD(memory_max_bytes), MEMORY_MINIMUM_BYTES, .zero_word = "none"},
     {"pids_max", SCHEMA_INTEGER, FIELD(pids_max), 0, PIDS_MAXIMUM},
@@ -278,8 +294,6 @@ const struct schema_key repo_section_keys[] = {
     {"executor", SCHEMA_STRING, .choices = executor_choices, .check = check_executor,
      .state = SCHEMA_DEFAULT_ONLY},
 
-    {"steps", SCHEMA_ANY, .state = SCHEMA_LATER},
-    {"workflow_file", SCHEMA_ANY, .state = SCHEMA_LATER},
     {NULL},
 };
 const struct schema_key *const repo_default_keys = repo_section_keys + 1;
@@ -301,6 +315,7 @@ struct repo_config *repo_section_new(void)
     section->hidden = g_new0(char *, 1);
     section->allowed_gpg_keys = g_new0(char *, 1);
     section->approve_paths = g_new0(char *, 1);
+    section->steps = g_new0(char *, 1);
     section->poll_interval_ms = 60 * 1000;
     section->poll_interval_min_ms = 15 * 1000;
     section->poll_interval_max_ms = 15 * 60 * 1000;
@@ -438,6 +453,47 @@ static void check_secret_command(const struct repo_config *repo, const struct to
     }
 }
 
+void repo_section_check_one_place(const struct toml_value *table, const char *file,
+                                  struct diagnostics *diagnostics)
+{
+    if (toml_find(table, "steps") && toml_find(table, "workflow_file")) {
+        complain(table, "workflow_file", file, diagnostics,
+                 "can't stand beside \"steps\": both say which steps run; remove one of them");
+    }
+}
+
+/* What a section says takes the place of the other key in [defaults]. */
+static void choose_host_steps(struct repo_config *repo, const struct toml_value *section)
+{
+    if (toml_find(section, "workflow_file")) {
+        g_strfreev(repo->steps);
+        repo->steps = g_new0(char *, 1);
+    } else if (toml_find(section, "steps")) {
+        g_clear_pointer(&repo->workflow_file, g_free);
+    }
+}
+
+static void check_host_steps(const struct repo_config *repo, const struct toml_value *section,
+                             const char *file, struct diagnostics *diagnostics)
+{
+    size_t bytes = 0;
+    for (char **line = repo->steps; *line; line++) {
+        bytes += strlen(*line) + 1;
+    }
+    if (bytes > WORKFLOW_MAX_BYTES) {
+        g_autofree char *text =
+            g_strdup_printf("is larger than %d bytes; put a script on this machine and call it",
+                            WORKFLOW_MAX_BYTES);
+        complain(section, "steps", file, diagnostics, text);
+    }
+    if (host_steps_are_set(repo) && repo->workflow_approval == APPROVAL_ON_CHANGE &&
+        !*repo->approve_paths && toml_find(section, "workflow_approval")) {
+        complain(section, "workflow_approval", file, diagnostics,
+                 "has nothing to approve: the steps are the host's, and \"approve_paths\" names no "
+                 "file of the repository");
+    }
+}
+
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,
                                       struct diagnostics *diagnostics)
@@ -465,9 +521,13 @@ struct repo_config *repo_section_read(const struct toml_value *section,
     expand_home_in_place(&repo->secret_command[0]);
     expand_home_in_place(&repo->allowed_signers);
     expand_home_in_place(&repo->gpg_keyring);
+    expand_home_in_place(&repo->workflow_file);
+    repo_section_check_one_place(section, file, diagnostics);
+    choose_host_steps(repo, section);
     if (diagnostics->items->len + diagnostics->dropped == before) {
         check_trust(repo, section, file, diagnostics);
         check_secret_command(repo, section, file, diagnostics);
+        check_host_steps(repo, section, file, diagnostics);
     }
     if (diagnostics->items->len + diagnostics->dropped != before) {
         repo_config_free(repo);

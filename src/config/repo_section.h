@@ -17,6 +17,10 @@ bool repo_section_name_is_valid(const char *name, size_t length);
 struct repo_config *repo_section_new(void);
 struct repo_config *repo_section_copy(const struct repo_config *section);
 
+/* That a section, or [defaults], names one place at most where its steps come from. */
+void repo_section_check_one_place(const struct toml_value *table, const char *file,
+                                  struct diagnostics *diagnostics);
+
 /* Reads one section over `defaults`. NULL when it has an error. */
 struct repo_config *repo_section_read(const struct toml_value *section,
                                       const struct repo_config *defaults, const char *file,

@@ -296,6 +296,35 @@ static bool read_list(const struct reading *reading)
            store_list(reading, g_steal_pointer(&list));
 }
 
+static bool read_items(const struct reading *reading)
+{
+    const struct toml_value *value = reading->value;
+    const struct schema_key *key = reading->key;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    if (value->type != TOML_ARRAY) {
+        return complain(reading, value, "an array");
+    }
+    if (value->as.children.count == 0 && key->empty_array) {
+        return complain_text(reading, value, key->empty_array);
+    }
+    if (value->as.children.count > (size_t)key->maximum) {
+        diagnostics_add(reading->diagnostics, reading->file, value->line, value->column,
+                        "\"%s\" has more than %" G_GINT64_FORMAT " items", key->name, key->maximum);
+        return false;
+    }
+    bool good = true;
+    for (size_t i = 0; i < value->as.children.count; i++) {
+        char *text =
+            key->read_item(value->as.children.items[i], reading->file, reading->diagnostics);
+        if (text) {
+            g_ptr_array_add(list, text);
+        } else {
+            good = false;
+        }
+    }
+    return good && store_list(reading, g_steal_pointer(&list));
+}
+
 bool schema_is_variable_name(const char *name)
 {
     if (!g_ascii_isalpha(*name) && *name != '_') {
@@ -361,59 +390,42 @@ static bool read_any(const struct reading *reading)
 }
 
 static bool (*const readers[])(const struct reading *) = {
-    [SCHEMA_STRING] = read_string,           [SCHEMA_INTEGER] = read_integer,
-    [SCHEMA_UNSIGNED] = read_integer,        [SCHEMA_BOOLEAN] = read_boolean,
-    [SCHEMA_SWITCH] = read_boolean,          [SCHEMA_DURATION] = read_quantity,
-    [SCHEMA_SIZE] = read_quantity,           [SCHEMA_CHOICE] = read_choice,
-    [SCHEMA_STRING_LIST] = read_list,        [SCHEMA_COMMA_LIST] = read_list,
-    [SCHEMA_ENVIRONMENT] = read_environment, [SCHEMA_ANY] = read_any,
+    [SCHEMA_STRING] = read_string,
+    [SCHEMA_INTEGER] = read_integer,
+    [SCHEMA_UNSIGNED] = read_integer,
+    [SCHEMA_BOOLEAN] = read_boolean,
+    [SCHEMA_SWITCH] = read_boolean,
+    [SCHEMA_DURATION] = read_quantity,
+    [SCHEMA_SIZE] = read_quantity,
+    [SCHEMA_CHOICE] = read_choice,
+    [SCHEMA_STRING_LIST] = read_list,
+    [SCHEMA_COMMA_LIST] = read_list,
+    [SCHEMA_ENVIRONMENT] = read_environment,
+    [SCHEMA_ITEM_LIST] = read_items,
+    [SCHEMA_ANY] = read_any,
     [SCHEMA_PROCESSORS] = read_processors,
 };
 
 static bool is_list(const struct schema_key *key)
 {
     return key->type == SCHEMA_STRING_LIST || key->type == SCHEMA_COMMA_LIST ||
-           key->type == SCHEMA_ENVIRONMENT;
-}
-
-/* The value that means "this feature is off", which a file may spell out. */
-static bool is_default(const struct schema_key *key, const struct toml_value *value)
-{
-    if (key->state != SCHEMA_DEFAULT_ONLY) {
-        return false;
-    }
-    return key->type == SCHEMA_BOOLEAN ? value->as.boolean == (key->minimum != 0)
-                                       : strcmp(value->as.string.bytes, key->choices[0]) == 0;
+           key->type == SCHEMA_ENVIRONMENT || key->type == SCHEMA_ITEM_LIST;
 }
 
 /* A key of a later version: its value is read as if it counted, and dropped. */
 static void read_unavailable(const struct reading *reading)
 {
     const struct schema_key *key = reading->key;
-    union {
-        char *string;
-        char **list;
-        int64_t number;
-    } dropped = {.number = 0};
+    g_autofree char *dropped = NULL;
     struct reading trial = *reading;
     trial.field = &dropped;
-    if (!readers[key->type](&trial)) {
-        return;
+    if (readers[key->type](&trial) && strcmp(dropped, key->choices[0]) != 0) {
+        diagnostics_add(reading->diagnostics, reading->file, reading->value->key_line,
+                        reading->value->key_column,
+                        "\"%s = %s\" is not available in this version of phantom_ci; write \"%s\" "
+                        "or remove the line",
+                        key->name, dropped, key->choices[0]);
     }
-    if (key->type == SCHEMA_STRING) {
-        g_free(dropped.string);
-    } else if (is_list(key)) {
-        g_strfreev(dropped.list);
-    }
-    if (is_default(key, reading->value)) {
-        return;
-    }
-    const char *only = key->choices && key->state == SCHEMA_DEFAULT_ONLY ? key->choices[0] : NULL;
-    diagnostics_add(
-        reading->diagnostics, reading->file, reading->value->key_line, reading->value->key_column,
-        "\"%s%s%s\" is not available in this version of phantom_ci; %s%s%sremove the line",
-        key->name, only ? " = " : "", only ? reading->value->as.string.bytes : "",
-        only ? "write \"" : "", only ? only : "", only ? "\" or " : "");
 }
 
 static void report_unknown(const struct schema_key *keys, const struct toml_value *value,

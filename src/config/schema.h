@@ -28,7 +28,8 @@ enum schema_type {
     SCHEMA_STRING_LIST, /* char **: an array of strings, or one string; "" is the empty list */
     SCHEMA_COMMA_LIST,  /* char **: an array of strings, or one string with commas */
     SCHEMA_ENVIRONMENT, /* char ** of "K=V": a table of strings, integers and booleans */
-    SCHEMA_ANY,         /* accepted as it is, not stored: read elsewhere */
+    SCHEMA_ITEM_LIST, /* char **: an array of at most `maximum` items, as `read_item` writes them */
+    SCHEMA_ANY,       /* accepted as it is, not stored: read elsewhere */
 };
 
 /* Keys of features that this version does not have are known: their type and value are checked,
@@ -53,6 +54,9 @@ struct schema_key {
     /* A further check of a string or of each string of a list; false with `why` (freed by the
      * schema) set. */
     bool (*check)(const char *text, char **why);
+    /* An item of a SCHEMA_ITEM_LIST as text (freed by the schema), NULL with a diagnostic. */
+    char *(*read_item)(const struct toml_value *item, const char *file,
+                       struct diagnostics *diagnostics);
 };
 
 /* `keys` ends with a NULL name. Keys that are absent leave their field alone, as do values that are

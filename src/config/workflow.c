@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/refkey.h"
+#include "base/text.h"
 #include "config/schema.h"
 #include "config/toml.h"
 
@@ -124,9 +125,32 @@ static bool note_number(const struct parsing *parsing, const struct toml_value *
     return true;
 }
 
-static void read_step(const struct parsing *parsing, const struct toml_value *table)
+/* The words of a table with the keys of a step, which `name` stands for in messages. */
+static char **read_table(const struct parsing *parsing, const struct toml_value *table,
+                         const char *name, unsigned line, unsigned column)
 {
     static const struct schema_key keys[] = {{"run", .type = SCHEMA_ANY}, {NULL}};
+    schema_read(keys, table, parsing->file, NULL, parsing->diagnostics);
+    const struct toml_value *run = toml_find(table, "run");
+    if (!run) {
+        diagnostics_add(parsing->diagnostics, parsing->file, line, column, "%s has no \"run\"",
+                        name);
+        return NULL;
+    }
+    return read_run(parsing, run);
+}
+
+static void add_step(GPtrArray *steps, uint64_t number, char **argv, unsigned line)
+{
+    struct workflow_step *step = g_new0(struct workflow_step, 1);
+    step->number = number;
+    step->argv = argv;
+    step->line = line;
+    g_ptr_array_add(steps, step);
+}
+
+static void read_step(const struct parsing *parsing, const struct toml_value *table)
+{
     guint64 number = 0;
     if (table->type != TOML_TABLE) {
         diagnostics_add(
@@ -137,23 +161,13 @@ static void read_step(const struct parsing *parsing, const struct toml_value *ta
         return;
     }
     bool good = read_number(parsing, table, &number) && note_number(parsing, table, number);
-    schema_read(keys, table, parsing->file, NULL, parsing->diagnostics);
-    const struct toml_value *run = toml_find(table, "run");
-    if (!run) {
-        diagnostics_add(parsing->diagnostics, parsing->file, table->key_line, table->key_column,
-                        "step %s has no \"run\"", table->key);
-        return;
-    }
-    char **argv = read_run(parsing, run);
-    if (!argv || !good) {
+    g_autofree char *name = g_strdup_printf("step %s", table->key);
+    char **argv = read_table(parsing, table, name, table->key_line, table->key_column);
+    if (argv && good) {
+        add_step(parsing->steps, number, argv, table->key_line);
+    } else {
         g_strfreev(argv);
-        return;
     }
-    struct workflow_step *step = g_new0(struct workflow_step, 1);
-    step->number = number;
-    step->argv = argv;
-    step->line = table->key_line;
-    g_ptr_array_add(parsing->steps, step);
 }
 
 static int compare_steps(const void *left, const void *right)
@@ -203,6 +217,33 @@ struct workflow *workflow_parse(const char *bytes, size_t length, const char *fi
     if (diagnostics->items->len + diagnostics->dropped != before) {
         workflow_free(workflow);
         return NULL;
+    }
+    return workflow;
+}
+
+char *workflow_read_line(const struct toml_value *step, const char *file,
+                         struct diagnostics *diagnostics)
+{
+    const struct parsing parsing = {file, diagnostics, NULL, NULL};
+    unsigned before = diagnostics->items->len + diagnostics->dropped;
+    g_auto(GStrv) argv = step->type == TOML_TABLE
+                             ? read_table(&parsing, step, "the step", step->line, step->column)
+                             : read_run(&parsing, step);
+    bool good = argv && diagnostics->items->len + diagnostics->dropped == before;
+    return good ? text_join_words(argv) : NULL;
+}
+
+struct workflow *workflow_from_lines(char *const *lines)
+{
+    struct workflow *workflow = g_new0(struct workflow, 1);
+    workflow->steps = g_ptr_array_new_with_free_func(step_free);
+    for (unsigned i = 0; lines[i]; i++) {
+        char **argv = NULL;
+        if (!g_shell_parse_argv(lines[i], NULL, &argv, NULL)) {
+            workflow_free(workflow);
+            return NULL;
+        }
+        add_step(workflow->steps, i, argv, 0);
     }
     return workflow;
 }

@@ -420,17 +420,25 @@ static char *packed_tags(const char *listing)
     return g_string_free(packed, FALSE);
 }
 
-static bool write_throwaway_git(struct fill *fill, GError **error)
+static char *list_tags(struct fill *fill, GError **error)
 {
     const char *arguments[] = {"for-each-ref", "--format=%(objectname) %(refname) %(*objectname)",
                                "refs/tags", NULL};
     struct spawn_result result = {0};
-    if (!run_git(fill, arguments, &result, error)) {
-        spawn_result_clear(&result);
+    if (!mirror_may_have_tags(fill->request->mirror)) {
+        return g_strdup("");
+    }
+    char *tags = run_git(fill, arguments, &result, error) ? packed_tags(result.out) : NULL;
+    spawn_result_clear(&result);
+    return tags;
+}
+
+static bool write_throwaway_git(struct fill *fill, GError **error)
+{
+    g_autofree char *tags = list_tags(fill, error);
+    if (!tags) {
         return trouble(fill, TROUBLE_OBJECTS);
     }
-    g_autofree char *tags = packed_tags(result.out);
-    spawn_result_clear(&result);
     g_autofree char *git_dir = g_canonicalize_filename(mirror_git_dir(fill->request->mirror), NULL);
     g_autofree char *objects = g_build_filename(git_dir, "objects", NULL);
     struct throwaway_git what = {.objects = objects,

@@ -76,6 +76,9 @@ static const struct cause causes[] = {
     {"Operation too slow", GIT_HINT_SLOW, GIT_FAILURE_UNREACHABLE},
     {"dubious ownership", "the repository belongs to another user; if you trust it: "
                           "git config --global --add safe.directory, with its path"},
+    {"refstorage", "its refs are in reftables, and the git that serves it is too old for them: it "
+                   "takes 2.45 or newer"},
+    {"unknown repository extension", "the git that serves it is too old for this repository"},
     {"does not appear to be a git repository", GIT_HINT_PATH, GIT_FAILURE_ABSENT},
     {"epository not found", "it does not exist, or this account may not see it",
      GIT_FAILURE_ABSENT},
@@ -103,11 +106,13 @@ static bool is_noise(const char *line)
     return line[0] == '\0';
 }
 
-/* ssh ends its lines with CR LF. */
+/* ssh ends its lines with CR LF; git begins those that belong to the one above with a tab. */
 static char *with_plain_newlines(const char *text)
 {
-    g_auto(GStrv) lines = g_strsplit(text, "\r\n", -1);
-    return g_strjoinv("\n", lines);
+    GString *plain = g_string_new(text);
+    g_string_replace(plain, "\r\n", "\n", 0);
+    g_string_replace(plain, "\n\t", " ", 0);
+    return g_string_free(plain, FALSE);
 }
 
 /* Removes "user:secret@" behind every "://": url.*.insteadOf may have put it in. */

@@ -100,9 +100,10 @@ static int wait_for_lock(struct mirror *mirror, const char *suffix, enum lock_mo
                          GError **error)
 {
     g_autofree char *path = g_strconcat(mirror->stem, suffix, NULL);
+    mirror->waited = false;
     for (;;) {
         GError *failure = NULL;
-        int fd = lock_wait(path, mode, LOCK_SLICE_MS, &failure);
+        int fd = lock_wait(path, mode, mirror->waited ? LOCK_SLICE_MS : 0, &failure);
         if (fd >= 0) {
             return fd;
         }
@@ -111,6 +112,7 @@ static int wait_for_lock(struct mirror *mirror, const char *suffix, enum lock_mo
             return -1;
         }
         g_clear_error(&failure);
+        mirror->waited = true;
         if (is_canceled(mirror->limits.cancel_fd)) {
             g_set_error(error, GIT_ERROR, ERROR_CANCELED, "canceled while waiting for %s", path);
             return -1;
@@ -304,6 +306,8 @@ void mirror_close(struct mirror *mirror)
     g_free(mirror->ssh_key_path);
     g_free(mirror->ref);
     g_free(mirror->keep_ref);
+    g_free(mirror->described);
+    g_free(mirror->parents);
     g_free(mirror);
 }
 
@@ -646,7 +650,9 @@ bool mirror_fetch(struct mirror *mirror, const char *sha, const char *ref, const
         if (lock < 0) {
             return false;
         }
-        ok = (is_present(mirror, sha) && mirror_update_ref(mirror, own_ref, sha, NULL)) ||
+        /* asked again only where somebody may have fetched it meanwhile */
+        ok = ((mirror->fresh || mirror->waited) && is_present(mirror, sha) &&
+              mirror_update_ref(mirror, own_ref, sha, NULL)) ||
              fetch_locked(mirror, &wanted, rebuilt, error);
     }
     mirror->fresh = mirror->fresh && !ok;

@@ -65,6 +65,9 @@ bool mirror_find_on_branch(struct mirror *mirror, const char *branch, const char
 bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char *descendant,
                         bool *answer, GError **error);
 
+/* False when the mirror has surely no tag: told without a process. */
+bool mirror_may_have_tags(const struct mirror *mirror);
+
 /* Subject and "Name <mail>" of a commit, valid UTF-8, at most 500 bytes each. */
 bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, char **author,
                         GError **error);

@@ -20,7 +20,10 @@ struct mirror {
     ino_t inode;
     bool fresh;           /* made by this process and not filled yet */
     bool rebuilt;         /* once is enough */
+    bool waited;          /* for the last lock: somebody else was at work */
     char *ref, *keep_ref; /* of the last mirror_fetch() */
+    char *described,
+        *parents; /* the commit of the last mirror_read_commit(), and its parents' ids */
 };
 
 /* cache/mirrors/<name>-<hash>; free with g_free(). */

@@ -39,15 +39,33 @@ static char *take_text(const char *bytes)
     return text;
 }
 
+static void remember_parents(struct mirror *mirror, const char *sha, const char *parents)
+{
+    g_free(mirror->described);
+    g_free(mirror->parents);
+    mirror->described = g_strdup(sha);
+    mirror->parents = g_strdup(parents);
+}
+
+/* Most pushes follow on what was there, which needs no walk. */
+static bool is_known_parent(const struct mirror *mirror, const char *ancestor,
+                            const char *descendant)
+{
+    g_auto(GStrv) parents =
+        g_strcmp0(mirror->described, descendant) == 0 ? g_strsplit(mirror->parents, " ", -1) : NULL;
+    return parents && g_strv_contains((const char *const *)parents, ancestor);
+}
+
 bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, char **author,
                         GError **error)
 {
+    /* the parents first: what a commit says of itself may hold anything, a NUL as well */
     const char *arguments[] = {"log",
                                "-1",
                                "--no-walk",
                                "--no-show-signature",
                                "--encoding=UTF-8",
-                               "--format=%s%x00%an <%ae>",
+                               "--format=%P%x00%s%x00%an <%ae>",
                                "--end-of-options",
                                sha,
                                "--",
@@ -58,9 +76,18 @@ bool mirror_read_commit(struct mirror *mirror, const char *sha, char **subject, 
         if (result.out_length > 0 && result.out[result.out_length - 1] == '\n') {
             result.out[result.out_length - 1] = '\0';
         }
-        size_t length = strlen(result.out);
-        *subject = take_text(result.out);
-        *author = take_text(length < result.out_length ? result.out + length + 1 : "");
+        const char *fields[] = {result.out, "", ""};
+        const char *end = result.out + result.out_length;
+        for (unsigned i = 1; i < G_N_ELEMENTS(fields); i++) {
+            const char *next = fields[i - 1] + strlen(fields[i - 1]) + 1;
+            if (next > end) {
+                break;
+            }
+            fields[i] = next;
+        }
+        remember_parents(mirror, sha, fields[0]);
+        *subject = take_text(fields[1]);
+        *author = take_text(fields[2]);
     }
     spawn_result_clear(&result);
     return ok;
@@ -173,6 +200,10 @@ bool mirror_is_ancestor(struct mirror *mirror, const char *ancestor, const char 
         g_set_error_literal(error, GIT_ERROR, ERROR_INVALID,
                             "a commit is named by all of its 40 or 64 digits here");
         return false;
+    }
+    if (is_known_parent(mirror, ancestor, descendant)) {
+        *answer = true;
+        return true;
     }
     const char *arguments[] = {"merge-base", "--is-ancestor", ancestor, descendant, NULL};
     struct spawn_result result = {0};

@@ -1,4 +1,4 @@
-/* mirror_release_refs(): see mirror.h. */
+/* mirror_release_refs(), mirror_may_have_tags(): see mirror.h. */
 #include <string.h>
 #include <unistd.h>
 
@@ -79,6 +79,29 @@ static GHashTable *list_wanted(GHashTable *keep)
         g_hash_table_add(wanted, mirror_ref_name(name, "-branch"));
     }
     return wanted;
+}
+
+/* Absent, or there and empty. */
+static bool holds_nothing(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) directory = g_dir_open(path, 0, &error);
+    return directory ? !g_dir_read_name(directory)
+                     : g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+}
+
+bool mirror_may_have_tags(const struct mirror *mirror)
+{
+    size_t length = 0;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *loose = g_build_filename(mirror->git_dir, "refs", "tags", NULL);
+    g_autofree char *tables = g_build_filename(mirror->git_dir, "reftable", NULL);
+    g_autofree char *packed = g_build_filename(mirror->git_dir, "packed-refs", NULL);
+    if (!holds_nothing(loose) || !holds_nothing(tables)) {
+        return true;
+    }
+    g_autofree char *text = file_read(packed, PACKED_REFS_MAX_BYTES, &length, &error);
+    return text ? strstr(text, " refs/tags/") != NULL : !error_has_code(error, ERROR_NOT_FOUND);
 }
 
 static bool delete_ref(struct mirror *mirror, const char *ref, GError **error)

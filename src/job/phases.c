@@ -15,7 +15,7 @@
 /* Together about a minute and a half of trouble. */
 enum { FETCH_ATTEMPTS = 8, RETRY_FIRST_MS = 1000, RETRY_CAP_MS = 30000 };
 
-enum { REASON_MAX_BYTES = 2000, WORKSPACE_WAIT_US = 200 * 1000 };
+enum { WORKSPACE_WAIT_US = 200 * 1000 };
 
 bool worker_was_false_alarm(struct worker *worker, const GError *error)
 {
@@ -140,39 +140,6 @@ bool phase_announce(struct worker *worker)
     }
     wake_daemon(&worker->options->paths);
     return true;
-}
-
-static bool end_as_invalid(struct worker *worker, const struct diagnostics *diagnostics)
-{
-    g_autofree char *text = diagnostics_format(diagnostics);
-    g_strchomp(text);
-    if (strlen(text) > REASON_MAX_BYTES) {
-        *(char *)g_utf8_find_prev_char(text, text + REASON_MAX_BYTES) = '\0';
-    }
-    return worker_end(worker, JOB_ERROR, "%s", text);
-}
-
-bool phase_workflow(struct worker *worker)
-{
-    g_autofree char *path = workflow_path_for_ref(worker->job->branch);
-    if (!path) {
-        return worker_end(worker, JOB_ERROR, "no workflow file can be named after the branch");
-    }
-    g_autoptr(GError) error = NULL;
-    size_t length = 0;
-    g_autofree char *bytes = mirror_read_file(worker->mirror, worker->job->sha, path,
-                                              WORKFLOW_MAX_BYTES, &length, &error);
-    if (!bytes && error_has_code(error, ERROR_NOT_FOUND)) {
-        return worker_end(worker, JOB_SKIPPED, "the commit has no %s", path);
-    }
-    if (!bytes) {
-        return worker_end_by_error(worker, "cannot use the workflow", error);
-    }
-    struct diagnostics *diagnostics = diagnostics_new();
-    worker->workflow = workflow_parse(bytes, length, path, diagnostics);
-    bool good = worker->workflow || end_as_invalid(worker, diagnostics);
-    diagnostics_free(diagnostics);
-    return good;
 }
 
 /* Another job of this branch, run by hand, may still be at work in the workspace. */

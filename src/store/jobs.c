@@ -176,6 +176,19 @@ GPtrArray *store_jobs_queued(struct store *store, GError **error)
         read_job, free_job);
 }
 
+GPtrArray *store_jobs_blocked(struct store *store, GError **error)
+{
+    return store_collect(
+        store, error,
+        store_prepare(
+            store, error,
+            "SELECT " JOB_COLUMNS " FROM job WHERE state = 'blocked' AND NOT EXISTS "
+            "(SELECT 1 FROM job AS later INDEXED BY job_branch WHERE later.repo = job.repo "
+            "AND later.branch = job.branch AND later.id > job.id) ORDER BY id",
+            ""),
+        read_job, free_job);
+}
+
 /* Whether the commit of a blocked job has run after all, because a person approved it. */
 static bool ran_later(struct store *store, const struct job *job, bool *answer, GError **error)
 {

@@ -163,6 +163,9 @@ GPtrArray *store_jobs(struct store *store, const struct job_filter *filter, GErr
 /* Queued jobs of repos that are not paused, by priority (high first), then id. */
 GPtrArray *store_jobs_queued(struct store *store, GError **error);
 
+/* The blocked jobs that are the newest of their repo and branch, oldest first. */
+GPtrArray *store_jobs_blocked(struct store *store, GError **error);
+
 /* The newest job of a branch (any branch of the repo when branch is NULL), or NULL without error.
  */
 struct job *store_job_latest(struct store *store, const char *repo, const char *branch,

@@ -74,14 +74,55 @@ def test_what_a_look_learned_is_known_after_a_restart(phantom, repo, http):
     assert looks[0] == ("GET", "/v0/app.git/info/refs"), "it does not try again what this server does not know"
 
 
-def test_a_moved_repository_is_looked_at_where_it_is_and_told(phantom, repo, http):
+@pytest.mark.parametrize("status", [301, 308])
+def test_a_moved_repository_is_looked_at_where_it_is_and_told(phantom, repo, http, status):
     repo.workflow("true")
-    phantom.watch(http.url("app", area="moved301"))
+    phantom.watch(http.url("app", area=f"moved{status}"))
     daemon = phantom.start()
-    daemon.wait_event(f"repository moved repo=app to={http.url('app')}")
+    line = daemon.wait_event(f"repository moved repo=app to={http.url('app')}")
+    assert "change path in Repo.toml" in line
     phantom.wait_baseline()
-    assert phantom.repo()["moved_to"] == http.url("app")
+    wait_road(phantom, "http v2")
+    assert phantom.repo()["moved_to"] == http.url("app") and phantom.repo()["last_error"] is None
     assert f"moved to {http.url('app')}" in phantom.cli("repo").out
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    phantom.wait_until(lambda: len(http.requests()) > 20, what="more looks")
+    assert daemon.text().count("repository moved") == 1, "it is said once, not with each look"
+    # whoever does what it says has nothing left to do
+    text = (phantom.config / "Repo.toml").read_text()
+    phantom.write_repo_toml(text.replace(f"moved{status}", "git"))
+    phantom.wait_until(lambda: phantom.repo()["moved_to"] is None and phantom.repo()["last_ok"], what="no more word of it")
+    assert "moved to" not in phantom.cli("repo").out
+
+
+def test_a_redirect_for_now_is_followed_and_is_no_move(phantom, repo, http):
+    repo.workflow("true")
+    phantom.watch(http.url("app", area="lent"))
+    daemon = phantom.start()
+    phantom.wait_baseline()
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+    assert phantom.repo()["moved_to"] is None and "repository moved" not in daemon.text()
+
+
+@pytest.mark.parametrize("status", [301, 308])
+def test_a_repository_that_moved_to_another_host_is_told_and_not_followed(phantom, repo, http, status):
+    repo.workflow("true")
+    phantom.watch(http.url("app", area=f"elsewhere{status}"))
+    daemon = phantom.start()
+    new = http.url("app").replace("127.0.0.1", "localhost")
+    words = f"sends on to {new}: if that is right, configure the new address"
+    assert words in daemon.wait_event("look failed repo=app")
+    assert new in daemon.wait_event("repository moved repo=app")
+    seen = phantom.repo()
+    assert words in seen["last_error"] and seen["moved_to"] == new and seen["branches"] == []
+    assert words in phantom.cli("repo").out and words in phantom.cli("why", "app").out
+    phantom.wait_until(lambda: len(http.requests()) > 3, what="more looks")
+    assert {path.split("/")[1] for _, path, _ in http.requests()} == {f"elsewhere{status}"}, "nobody asked there"
+    text = (phantom.config / "Repo.toml").read_text()
+    phantom.write_repo_toml(text.replace(http.url("app", area=f"elsewhere{status}"), new))
+    daemon.wait_event("look recovered repo=app")
+    phantom.wait_baseline()
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
 
 
 # ------------------------------------------------------------------------------- git's configuration counts

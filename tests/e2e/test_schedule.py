@@ -1,23 +1,13 @@
 """Schedules, by a clock that the tests set (PHANTOM_CI_TEST_CLOCK, see base/clock.h)."""
-import datetime
 import os
 import random
 import time
 
 import pytest
 
+from env.wallclock import NIGHT, look, set_clock
+
 TELL = "sh -c 'echo $PHANTOM_CI_TRIGGER; git rev-parse HEAD'"
-NIGHT = datetime.datetime.now(datetime.timezone.utc).replace(hour=3, minute=0, second=0, microsecond=0)
-
-
-def set_clock(phantom, days, hours=0, seconds=0):
-    """So much after three o'clock of the first night."""
-    wanted = NIGHT + datetime.timedelta(days=days, hours=hours, seconds=seconds)
-    path = phantom.directory / "clock"
-    new = phantom.directory / "clock.new"
-    new.write_text(str(int(wanted.timestamp() * 1000) - int(time.time() * 1000)))
-    new.rename(path)
-    phantom.env["PHANTOM_CI_TEST_CLOCK"] = str(path)
 
 
 def nightly(phantom, repo, step=TELL, **keys):
@@ -34,13 +24,6 @@ def nightly(phantom, repo, step=TELL, **keys):
 
 def scheduled(phantom):
     return phantom.jobs(trigger="schedule")
-
-
-def look(phantom):
-    """One more turn of the daemon's loop, with the clock as it is now."""
-    before = phantom.repo()["last_look"]
-    phantom.cli("poll", check=0)
-    phantom.wait_until(lambda: phantom.repo()["last_look"] != before and phantom.repo()["next_look"], what="a look")
 
 
 def test_a_schedule_runs_the_tip_at_its_time_by_itself(phantom, repo):

@@ -1,6 +1,8 @@
 """Repositories on this machine tell of a push themselves."""
 import pytest
 
+from env.gitrepo import GitRepo
+
 
 @pytest.fixture
 def watched(phantom, repo):
@@ -66,3 +68,48 @@ def test_a_watched_repository_is_not_stale_while_it_is_quiet(phantom, repo, watc
     """Its next look is an hour away; a second is enough to be stale for one that should have been looked at."""
     phantom.wait_until(lambda: phantom.json("status")[0]["repos"] == 1, what="status")
     phantom.cli("status", "--stale", "1ms", check=0)
+
+
+def knows_reftables(repo):
+    major, minor = map(int, repo.git("version").split()[2].split(".")[:2])
+    return (major, minor) >= (2, 45)
+
+
+def put_reftables_in_place(repo):
+    """What `git refs migrate --ref-format=reftable` leaves of a repository, but for the tables. Old files that lie about
+    are nobody's word any more."""
+    repo.git("--git-dir", repo.url, "pack-refs", "--all")
+    repo.git("--git-dir", repo.url, "config", "core.repositoryFormatVersion", "1")
+    repo.git("--git-dir", repo.url, "config", "extensions.refStorage", "reftable")
+    (repo.bare / "refs" / "heads").rmdir()
+    (repo.bare / "refs" / "heads").write_text("this repository uses the reftable format\n")
+    (repo.bare / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    (repo.bare / "reftable").mkdir()
+    (repo.bare / "reftable" / "tables.list").write_text("0x000000000001-0x000000000001-00000000.ref\n")
+
+
+def test_reftables_are_left_to_git_and_one_that_is_too_old_for_them_is_named(phantom, place):
+    if knows_reftables(GitRepo(place, "any")):
+        repo = GitRepo(place, "tables", options=("--ref-format=reftable",))
+        repo.workflow("true")
+        phantom.watch(repo, poll_interval="1h")
+        phantom.start()
+        phantom.wait_baseline()
+        for _ in range(2):
+            assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
+        assert "its refs are in reftables" in phantom.repo()["road"]
+        return
+    repo = GitRepo(place, "tables")
+    repo.workflow("true")
+    put_reftables_in_place(repo)
+    phantom.watch(repo)
+    daemon = phantom.start()
+    line = daemon.wait_event("look failed repo=app")
+    assert "unknown repository extension found: refstorage" in line and "2.45 or newer" in line
+    seen = phantom.repo()
+    # no word is taken from packed-refs, which still names the branch
+    assert seen["branches"] == [] and "its refs are in reftables" in seen["last_error"]
+    assert seen["road"] == f"git ls-remote ({repo.bare} is left to git: its refs are in reftables)"
+    assert "2.45 or newer" in phantom.cli("repo", check=0).out
+    assert "2.45 or newer" in phantom.cli("doctor", "--offline").out
+    assert phantom.jobs() == []

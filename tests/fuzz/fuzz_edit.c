@@ -20,8 +20,8 @@ static void require(bool holds)
 
 static void check_identity(const char *text, size_t size)
 {
-    const struct edit_section section = {"added \"x\"", "https://h/\\added", "main", NULL,
-                                         "workspace"};
+    const struct edit_section section = {"added \"x\"", "https://h/\\added", "main",
+                                         NULL,          "workspace",         "/etc/ci/x.toml"};
     g_autofree char *changed = edit_add_section(text, size, "Repo.toml", &section, NULL);
     if (!changed) {
         return;

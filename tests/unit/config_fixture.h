@@ -43,6 +43,24 @@ G_GNUC_UNUSED static void assert_verdicts(const char *file, const struct verdict
     }
 }
 
+/* One line of a section each, with what it earns; the position is 3:<column>. */
+struct line {
+    const char *line, *column, *message;
+};
+
+G_GNUC_UNUSED static void assert_lines(const struct line *lines, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        g_autofree char *text = g_strdup_printf("[a]\npath = '/a'\n%s\n", lines[i].line);
+        g_autofree char *found = diagnose("Repo.toml", text);
+        g_autofree char *expected =
+            *lines[i].message
+                ? g_strdup_printf("Repo.toml:3:%s: %s", lines[i].column, lines[i].message)
+                : g_strdup("");
+        g_assert_cmpstr(found, ==, expected);
+    }
+}
+
 /* A config directory of its own, with the two files unless NULL. */
 G_GNUC_UNUSED static char *make_directory(const char *repo_toml, const char *config_toml)
 {

@@ -23,8 +23,9 @@ static char *remove_named(const char *text, const char *name)
 
 static void test_add(void)
 {
-    const struct edit_section plain = {"app", "https://h/app", "main", NULL, NULL};
-    const struct edit_section odd = {"a \"b\" c\\", "/srv/x \"y\"", "", "/home/me/.ssh/\tci", NULL};
+    const struct edit_section plain = {"app", "https://h/app", "main", NULL, NULL, NULL};
+    const struct edit_section odd = {"a \"b\" c\\",        "/srv/x \"y\"", "",
+                                     "/home/me/.ssh/\tci", NULL,           "/etc/ci/\"x\".toml"};
     static const char plain_text[] = "[app]\npath = \"https://h/app\"\ntarget_branch = \"main\"\n";
     static const struct {
         const char *before, *between;
@@ -42,12 +43,13 @@ static void test_add(void)
     g_autofree char *quoted = add("", &odd);
     g_assert_cmpstr(quoted, ==,
                     "[\"a \\\"b\\\" c\\\\\"]\npath = \"/srv/x \\\"y\\\"\"\ntarget_branch = \"\"\n"
-                    "ssh_key_path = \"/home/me/.ssh/\\u0009ci\"\n");
+                    "ssh_key_path = \"/home/me/.ssh/\\u0009ci\"\n"
+                    "workflow_file = \"/etc/ci/\\\"x\\\".toml\"\n");
 }
 
 static void test_line_ends(void)
 {
-    const struct edit_section section = {"app", "/srv/app", "main", NULL, NULL};
+    const struct edit_section section = {"app", "/srv/app", "main", NULL, NULL, NULL};
     g_autofree char *dos = add("# mine\r\n[x]\r\npath = '/x'\r\n", &section);
     g_assert_cmpstr(dos, ==,
                     "# mine\r\n[x]\r\npath = '/x'\r\n\r\n[app]\r\npath = \"/srv/app\"\r\n"
@@ -62,7 +64,7 @@ static void test_line_ends(void)
 static void assert_add_refused(const char *text, const char *name, const char *path,
                                const char *message)
 {
-    const struct edit_section section = {name, path, "main", NULL, NULL};
+    const struct edit_section section = {name, path, "main", NULL, NULL, NULL};
     g_autoptr(GError) error = NULL;
     g_assert_null(edit_add_section(text, strlen(text), "Repo.toml", &section, &error));
     g_assert_true(error_has_code(error, ERROR_INVALID));
@@ -194,7 +196,7 @@ static char *random_piece(GString *out, unsigned number, const char *line_end)
 
 static void test_add_remove_identity(void)
 {
-    const struct edit_section added = {"added", "https://h/added", "main", "/key", NULL};
+    const struct edit_section added = {"added", "https://h/added", "main", "/key", NULL, NULL};
     for (unsigned round = 0; round < 500; round++) {
         const char *line_end = g_test_rand_bit() ? "\n" : "\r\n";
         g_autoptr(GString) text = g_string_new(NULL);

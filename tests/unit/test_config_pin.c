@@ -98,6 +98,26 @@ static void covers__workflow_and_patterns__and_nothing_else(void)
     pin_free(pin);
 }
 
+/* Where the steps are the host's, only what the patterns name is there to be approved. */
+static void pin__without_a_workflow__is_that_of_the_patterns(void)
+{
+    static const char tree[] = "100644 blob " ID_1 "\tMakefile\0"
+                               "100644 blob " ID_1 "\tworkflow/main.toml\0";
+    struct pin *pin = pin_new(NULL, patterns);
+    g_assert_false(pin_covers(pin, "workflow/main.toml", strlen("workflow/main.toml")));
+    g_assert_false(pin_covers(pin, "", 0));
+    g_assert_true(pin_covers(pin, "Makefile", strlen("Makefile")));
+    g_autofree char *digest = pin_digest(pin, NULL, 0, tree, sizeof(tree) - 1);
+    pin_free(pin);
+    g_autofree char *with_workflow = digest_of(patterns, workflow, tree, sizeof(tree) - 1);
+    g_autofree char *with_empty = digest_of(patterns, "", tree, sizeof(tree) - 1);
+    g_autofree char *expected =
+        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)tree, strlen(tree) + 1);
+    g_assert_cmpstr(digest, ==, expected);
+    g_assert_cmpstr(digest, !=, with_workflow);
+    g_assert_cmpstr(digest, !=, with_empty);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -106,5 +126,6 @@ int main(int argc, char **argv)
     ADD(digest__of_covered_files__changes_with_each_part_of_them);
     ADD(digest__of_what_is_no_tree__is_refused);
     ADD(covers__workflow_and_patterns__and_nothing_else);
+    ADD(pin__without_a_workflow__is_that_of_the_patterns);
     return g_test_run();
 }

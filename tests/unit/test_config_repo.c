@@ -12,8 +12,6 @@
 #define POLL_MINIMUM    "1s"
 #endif
 
-#define LATER " is not available in this version of phantom_ci; remove the line\n"
-
 static void test_two_keys(void)
 {
     struct config *config =
@@ -169,24 +167,6 @@ static void test_selection(void)
     config_free(config);
 }
 
-/* One line of a section each, with what it earns; the position is 3:<column>. */
-struct line {
-    const char *line, *column, *message;
-};
-
-static void assert_lines(const struct line *lines, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        g_autofree char *text = g_strdup_printf("[a]\npath = '/a'\n%s\n", lines[i].line);
-        g_autofree char *found = diagnose("Repo.toml", text);
-        g_autofree char *expected =
-            *lines[i].message
-                ? g_strdup_printf("Repo.toml:3:%s: %s", lines[i].column, lines[i].message)
-                : g_strdup("");
-        g_assert_cmpstr(found, ==, expected);
-    }
-}
-
 static void test_wrong_types(void)
 {
     static const struct line lines[] = {
@@ -306,8 +286,6 @@ static void test_unavailable(void)
         {"notify = 'al'", "10",
          "\"notify\" must be one of \"all\", \"failures\", \"changes\", \"none\", found \"al\", "
          "did you mean \"all\"?\n"},
-        {"steps = []", "1", "\"steps\"" LATER},
-        {"workflow_file = 'x'", "1", "\"workflow_file\"" LATER},
     };
     assert_lines(lines, G_N_ELEMENTS(lines));
 }

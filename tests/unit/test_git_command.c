@@ -283,6 +283,11 @@ static void test_explanations(void)
         {"error: cannot run ssh: No such file or directory\nfatal: unable to fork\n",
          "cannot run ssh", "install"},
         {"fatal: couldn't find remote ref refs/heads/x\n", "refs/heads/x", "branch does not exist"},
+        {"fatal: unknown repository extension found:\n\trefstorage\n",
+         "unknown repository extension found: refstorage", "2.45 or newer"},
+        {"fatal: unknown repository extensions found:\n\tnoop2\n\trefstorage\n",
+         "extensions found: noop2 refstorage", "2.45"},
+        {"fatal: unknown repository extension found:\n\tnewer\n", "found: newer", "too old"},
         {"fatal: something new\n", "something new", ""},
         {"Cloning into 'x'...\nremote: Counting objects: 50% (1/2)\rremote: Counting objects: 100% "
          "(2/2)\rfatal: early EOF\n",

@@ -281,6 +281,69 @@ static void test_submodule_entry(void)
     fixture_clear(&fixture);
 }
 
+/* What a commit says of itself can't name another parent, and the parents that it has need no git.
+ */
+static void test_parents_of_the_commit_read(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    g_autofree char *first = commit(&fixture, "echo 1 >a");
+    g_autofree char *second = commit(&fixture, "echo 2 >a");
+    g_autofree char *make =
+        g_strdup_printf("printf 'tree %%s\nparent %s\nauthor A\\0%s A <a@b> 1 +0000\ncommitter A "
+                        "<a@b> 1 +0000\n\nx\\0%s\n' $(git rev-parse HEAD^{tree}) | "
+                        "git hash-object -t commit -w --literally --stdin",
+                        first, second, second);
+    g_autofree char *forged = sh(fixture.source, "%s", make);
+    g_autofree char *keep = g_strconcat("git update-ref refs/heads/forged ", forged, NULL);
+    g_free(sh(fixture.source, "%s", keep));
+    struct mirror *mirror = open_mirror(&fixture);
+    fetch(mirror, second);
+    bool rebuilt = false, answer = false;
+    GError *error = NULL;
+    g_assert_true(
+        mirror_fetch(mirror, forged, "refs/heads/forged", "app/forged", &rebuilt, &error));
+    char *subject = NULL, *author = NULL;
+    g_assert_true(mirror_read_commit(mirror, forged, &subject, &author, &error));
+    g_assert_no_error(error);
+    g_free(subject);
+    g_free(author);
+    g_assert_true(mirror_is_ancestor(mirror, second, forged, &answer, &error));
+    g_assert_false(answer);
+    g_autofree char *objects = g_build_filename(mirror_git_dir(mirror), "objects", NULL);
+    g_assert_true(file_remove_tree_at_path(objects, NULL));
+    g_assert_true(mirror_is_ancestor(mirror, first, forged, &answer, &error));
+    g_assert_true(answer);
+    g_assert_no_error(error);
+    mirror_close(mirror);
+    fixture_clear(&fixture);
+}
+
+static void test_tags_that_may_be_there(void)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    g_autofree char *first = commit(&fixture, "echo 1 >a");
+    struct mirror *mirror = open_mirror(&fixture);
+    fetch(mirror, first);
+    g_assert_false(mirror_may_have_tags(mirror));
+    g_autofree char *tag = g_strconcat("update-ref refs/tags/a/b ", first, NULL);
+    g_free(git_in(mirror, tag));
+    g_assert_true(mirror_may_have_tags(mirror));
+    g_free(git_in(mirror, "pack-refs --all --prune"));
+    g_assert_true(mirror_may_have_tags(mirror));
+    g_free(git_in(mirror, "update-ref -d refs/tags/a/b"));
+    g_assert_false(mirror_may_have_tags(mirror));
+    g_autofree char *tables = g_build_filename(mirror_git_dir(mirror), "reftable", NULL);
+    g_assert_cmpint(g_mkdir(tables, 0700), ==, 0);
+    g_assert_false(mirror_may_have_tags(mirror));
+    g_autofree char *list = g_build_filename(tables, "tables.list", NULL);
+    g_assert_true(g_file_set_contents(list, "x", -1, NULL));
+    g_assert_true(mirror_may_have_tags(mirror));
+    mirror_close(mirror);
+    fixture_clear(&fixture);
+}
+
 static void test_ancestry(void)
 {
     struct fixture fixture;
@@ -486,6 +549,10 @@ int main(int argc, char **argv)
     g_test_add_func("/git_mirror/read__odd_subject__is_valid_and_bounded",
                     test_long_and_odd_subject);
     g_test_add_func("/git_mirror/read__S12_submodule__is_refused", test_submodule_entry);
+    g_test_add_func("/git_mirror/parents__of_the_commit_read__are_its_own",
+                    test_parents_of_the_commit_read);
+    g_test_add_func("/git_mirror/tags__loose_packed_or_in_tables__may_be_there",
+                    test_tags_that_may_be_there);
     g_test_add_func("/git_mirror/ancestry__S11_branches__are_told_apart", test_ancestry);
     g_test_add_func("/git_mirror/sha256__repository__works", test_sha256);
     g_test_add_func("/git_mirror/leftovers__F2_of_a_killed_git__are_removed", test_leftovers);

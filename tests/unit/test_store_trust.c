@@ -33,6 +33,36 @@ static bool is_approved(struct fixture *fixture, enum job_block block, const cha
     return answer;
 }
 
+static unsigned count_blocked(struct fixture *fixture, int64_t *last)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) jobs = store_jobs_blocked(fixture->store, &error);
+    g_assert_no_error(error);
+    const struct job *job = jobs->len > 0 ? g_ptr_array_index(jobs, jobs->len - 1) : NULL;
+    *last = job ? job->id : 0;
+    return jobs->len;
+}
+
+static void blocked__followed_on_its_branch__is_past(void)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    int64_t last = 0;
+    g_assert_cmpuint(count_blocked(&fixture, &last), ==, 0);
+    int64_t first = blocked(&fixture, SHA_A, NULL, JOB_BLOCK_SIGNATURE, NULL);
+    g_assert_cmpuint(count_blocked(&fixture, &last), ==, 1);
+    g_assert_cmpint(last, ==, first);
+    int64_t second = blocked(&fixture, SHA_B, SHA_A, JOB_BLOCK_WORKFLOW, "pin");
+    g_assert_cmpuint(count_blocked(&fixture, &last), ==, 1);
+    g_assert_cmpint(last, ==, second);
+    /* what happens on another branch says nothing about it */
+    enqueue(fixture.store, "other", SHA_A, NULL, JOB_TRIGGER_PUSH);
+    g_assert_cmpuint(count_blocked(&fixture, &last), ==, 1);
+    enqueue(fixture.store, "main", SHA_A, NULL, JOB_TRIGGER_RUN);
+    g_assert_cmpuint(count_blocked(&fixture, &last), ==, 0);
+    fixture_close(&fixture);
+}
+
 static void approve__blocked_job__queues_its_commit_once(void)
 {
     struct fixture fixture;
@@ -185,5 +215,6 @@ int main(int argc, char **argv)
     ADD(enqueue__after_a_refusal__follows_what_has_run);
     ADD(commits_run__of_a_repo__are_those_with_a_verdict);
     ADD(signer__of_a_job__is_kept);
+    ADD(blocked__followed_on_its_branch__is_past);
     return g_test_run();
 }

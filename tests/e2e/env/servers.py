@@ -53,6 +53,9 @@ http {{
     location ~ ^/v0(/.*)$ {{ fastcgi_param PATH_INFO $1; include {d}/git-v0.inc; }}
     location ~ ^/moved301(/.*)$ {{ return 301 /git$1$is_args$args; }}
     location ~ ^/moved308(/.*)$ {{ return 308 /git$1$is_args$args; }}
+    location ~ ^/elsewhere301(/.*)$ {{ return 301 http://localhost:{port}/git$1$is_args$args; }}
+    location ~ ^/elsewhere308(/.*)$ {{ return 308 http://localhost:{port}/git$1$is_args$args; }}
+    location ~ ^/lent(/.*)$ {{ return 307 /git$1$is_args$args; }}
     location /e503/ {{ return 503; }}
     location /close/ {{ return 444; }}
   }}
@@ -73,7 +76,8 @@ class GitHttp:
     """nginx with git-http-backend over the bare repositories of a directory, plain and with TLS.
 
     Areas: git; auth (asks for a password); v0 (an old server: no protocol v2, and no commit but the tips of branches);
-    moved301 and moved308 (to git); e503 and close (trouble).
+    moved301 and moved308 (to git); elsewhere301 and elsewhere308 (to git at another host, localhost); lent (to git, for
+    now); e503 and close (trouble).
     """
 
     def __init__(self, directory, root, address=LOCALHOST):
