@@ -32,13 +32,12 @@ enum schema_type {
     SCHEMA_ANY,       /* accepted as it is, not stored: read elsewhere */
 };
 
-/* Keys of features that this version does not have are known: their type and value are checked,
- * then they are refused, so that nobody believes in a limit that is not enforced. */
+/* A key of a feature that this version does not have is known, so that nobody believes in what is
+ * not there. */
 enum schema_state {
     SCHEMA_BUILT,
-    SCHEMA_DEFAULT_ONLY, /* refused but for the value that is in force anyway: the first of
-                          * `choices`, or, for a boolean, `minimum` != 0 */
-    SCHEMA_LATER,        /* refused whatever the value */
+    SCHEMA_DEFAULT_ONLY, /* SCHEMA_STRING: refused but for the first of `choices`, which is in force
+                          * anyway */
 };
 
 struct schema_key {

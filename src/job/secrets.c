@@ -87,7 +87,7 @@ static bool run_command(const struct secrets_request *request, struct spawn_resu
     g_autoptr(GError) trouble = NULL;
     bool ended = spawn_run(&options, result, &trouble);
     /* Also what left its process group: gpg, say, leaves an agent behind. */
-    reap_everything(0, NULL);
+    reap_everything(0, NULL, NULL);
     if (error_has_code(trouble, ERROR_LIMIT)) {
         g_autofree char *limit = units_format_duration(request->repo->secret_timeout_ms);
         g_set_error(error, JOB_ERROR_DOMAIN, ERROR_LIMIT,

@@ -43,6 +43,9 @@ G_GNUC_UNUSED static void assert_verdicts(const char *file, const struct verdict
     }
 }
 
+/* Of repo_config_to_json(): no section has secrets. */
+G_GNUC_UNUSED static const char *const no_files[] = {NULL};
+
 /* One line of a section each, with what it earns; the position is 3:<column>. */
 struct line {
     const char *line, *column, *message;

@@ -54,7 +54,7 @@ static void test_host_steps(void)
                   "[[app.steps]]\nrun = ['x', '', ' ', \"it's\", \"a\\nb\", '#x', "
                   "'caf\xc3\xa9', '*', '\\']\n",
                   NULL);
-    g_autofree char *json = repo_config_to_json(only_repo(config));
+    g_autofree char *json = repo_config_to_json(only_repo(config), no_files);
     struct repo_config *repo = repo_config_from_json(json, strlen(json), NULL);
     g_assert_true(host_steps_are_set(repo));
     struct workflow *workflow = workflow_from_lines(repo->steps);

@@ -3,10 +3,6 @@
 
 #include "config/repo_section.h"
 
-struct line {
-    const char *text, *column, *message; /* of the diagnostic; "" = good */
-};
-
 static void test_values(void)
 {
     static const struct line lines[] = {
@@ -56,15 +52,7 @@ static void test_values(void)
         {"nice = -1", "8", "\"nice\" must be from 0 to 19, found -1\n"},
         {"nice = 20", "8", "\"nice\" must be from 0 to 19, found 20\n"},
     };
-    for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
-        const struct line *line = &lines[i];
-        g_autofree char *text = g_strconcat("[app]\npath = '/x'\n", line->text, "\n", NULL);
-        g_autofree char *expected =
-            *line->message ? g_strconcat("Repo.toml:3:", line->column, ": ", line->message, NULL)
-                           : g_strdup("");
-        g_autofree char *found = diagnose("Repo.toml", text);
-        g_assert_cmpstr(found, ==, expected);
-    }
+    assert_lines(lines, G_N_ELEMENTS(lines));
 }
 
 static const char every_limit[] = "[app]\n"
@@ -103,7 +91,7 @@ static void test_every_limit(void)
 {
     struct config *config = load_good(every_limit, NULL);
     assert_every_limit(only_repo(config));
-    g_autofree char *json = repo_config_to_json(only_repo(config));
+    g_autofree char *json = repo_config_to_json(only_repo(config), no_files);
     g_autoptr(GError) error = NULL;
     struct repo_config *copy = repo_config_from_json(json, strlen(json), &error);
     g_assert_no_error(error);
@@ -127,7 +115,7 @@ static void test_defaults(void)
     g_assert_cmpint(repo->disk_max_bytes, ==, 0);
     g_assert_cmpint(repo->idle_timeout_ms, ==, 0);
     g_assert_cmpint(repo->nice, ==, 5);
-    g_autofree char *json = repo_config_to_json(repo);
+    g_autofree char *json = repo_config_to_json(repo, no_files);
     struct repo_config *copy = repo_config_from_json(json, strlen(json), NULL);
     g_assert_nonnull(copy);
     repo_config_free(copy);
