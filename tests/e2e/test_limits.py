@@ -1,17 +1,13 @@
 """Limits of a job, each with a real program: by control groups where this machine has them, by looking elsewhere."""
-import hashlib
 import os
 import pathlib
 import re
-import shutil
 import signal
-import tempfile
 
 import pytest
 
-from env.gitrepo import GitRepo
-from env.phantom import Phantom
-from env.processes import kill_all, processes_of
+from env.processes import processes_of
+from env.site import Site
 from env.waiting import wait_until
 
 HOG = """
@@ -62,33 +58,13 @@ def kernel_keeps_to(*controllers):
     return all(name in groups and os.access(groups[name], os.W_OK) for name in controllers)
 
 
-def groups_of(phantom):
-    """Directories of control groups of any job of this phantom_ci."""
-    digits = hashlib.sha256(str(phantom.state).encode()).hexdigest()[:16]
-    return list(pathlib.Path("/sys/fs/cgroup").rglob(f"phantom_ci-{digits}-*"))
+class LimitedSite(Site):
+    """root has control groups of version 1 here, a user has none."""
 
-
-class Site:
-    """A phantom_ci of root (who has control groups here) or of a user (who has none)."""
-
-    def __init__(self, directory, uid):
-        self.directory = directory
-        self.uid = uid
-        self.has_groups = not uid and kernel_keeps_to("memory", "pids")
-        self.phantom = Phantom(directory)
-        self.repo = GitRepo(directory)
-        (directory / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+    def __init__(self, uid):
+        super().__init__("limits", uid)
+        self.has_groups = os.geteuid() == 0 and not uid and kernel_keeps_to("memory", "pids")
         self.repo.commit({"hog.py": HOG, "forks.py": FORKS})
-        if uid:
-            plain = self.phantom.command
-            self.phantom.command = lambda *args: ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-                                                  *plain(*args)]
-
-    def own(self):
-        for top in (self.phantom.home, self.phantom.config, self.repo.bare.parent, self.repo.clone.parent):
-            for path in [self.directory, top, *top.rglob("*")]:
-                if self.uid and not path.is_symlink():
-                    os.chown(path, self.uid, self.uid)
 
     def run(self, *steps, check, sandbox="off", **keys):
         self.repo.workflow(*steps)
@@ -102,22 +78,18 @@ class Site:
 def site(request):
     if request.param == "root" and os.geteuid() != 0:
         pytest.skip("not root")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-limits-", dir="/var/lib" if os.geteuid() == 0 else None))
-    directory.chmod(0o755)
     # A number that nobody has, so that the user's processes are those of the test.
-    uid = 62000 + os.getpid() % 1000 if request.param == "user" and os.geteuid() == 0 else 0
-    made = Site(directory, uid)
+    made = LimitedSite(62000 + os.getpid() % 1000 if request.param == "user" else 0)
     yield made
+    failed = getattr(request.node, "failed", False)
     made.phantom.stop_all()
-    if getattr(request.node, "failed", False):
-        print(made.phantom.daemon_text())
-        kill_all(directory)
-    else:
-        wait_until(lambda: not processes_of(directory), 10, "the end of all processes of the test")
-        made.phantom.check_sanitizers()
-        assert groups_of(made.phantom) == []
-        assert list(made.phantom.state.glob("jobs/*")) == []
-    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        if not failed:
+            wait_until(lambda: not processes_of(made.directory), 10, "the end of all processes of the test")
+            assert made.groups() == []
+            assert list(made.phantom.state.glob("jobs/*")) == []
+    finally:
+        made.close(failed)
 
 
 LEVELS = ["off", "workspace", "strict"]
@@ -342,7 +314,7 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
     sha = site.repo.commit_and_push()
 
     def sleepers():
-        groups = groups_of(site.phantom)
+        groups = site.groups()
         pids = [pid for group in groups for pid in (group / "cgroup.procs").read_text().split()]
         return [pid for pid in pids if b"987654.5" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
     site.phantom.wait_until(lambda: len(sleepers()) == 3, what="three escaped processes")
@@ -355,7 +327,7 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
     assert site.phantom.wait_job(sha=sha)["state"] == "interrupted"
     assert not [pid for pid in found if is_alive(pid)]
     site.phantom.stop_all()
-    wait_until(lambda: groups_of(site.phantom) == [], what="the end of the groups")
+    wait_until(lambda: site.groups() == [], what="the end of the groups")
     wait_until(lambda: list(site.phantom.state.glob("jobs/*")) == [], what="the end of the traces")
 
 
