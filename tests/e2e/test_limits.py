@@ -1,17 +1,13 @@
 """Limits of a job, each with a real program: by control groups where this machine has them, by looking elsewhere."""
-import hashlib
 import os
 import pathlib
 import re
-import shutil
 import signal
-import tempfile
 
 import pytest
 
-from env.gitrepo import GitRepo
-from env.phantom import Phantom
-from env.processes import kill_all, processes_of
+from env.processes import processes_of
+from env.site import Site, site_of
 from env.waiting import wait_until
 
 HOG = """
@@ -62,35 +58,15 @@ def kernel_keeps_to(*controllers):
     return all(name in groups and os.access(groups[name], os.W_OK) for name in controllers)
 
 
-def groups_of(phantom):
-    """Directories of control groups of any job of this phantom_ci."""
-    digits = hashlib.sha256(str(phantom.state).encode()).hexdigest()[:16]
-    return list(pathlib.Path("/sys/fs/cgroup").rglob(f"phantom_ci-{digits}-*"))
-
-
-class Site:
-    """A phantom_ci of root (who has control groups here) or of a user (who has none)."""
+class LimitedSite(Site):
+    """root has control groups of version 1 here, a user has none."""
 
     def __init__(self, directory, uid):
-        self.directory = directory
-        self.uid = uid
-        self.has_groups = not uid and kernel_keeps_to("memory", "pids")
-        self.phantom = Phantom(directory)
-        self.repo = GitRepo(directory)
-        (directory / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        super().__init__(directory, uid)
+        self.has_groups = os.geteuid() == 0 and not uid and kernel_keeps_to("memory", "pids")
         self.repo.commit({"hog.py": HOG, "forks.py": FORKS})
-        if uid:
-            plain = self.phantom.command
-            self.phantom.command = lambda *args: ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-                                                  *plain(*args)]
 
-    def own(self):
-        for top in (self.phantom.home, self.phantom.config, self.repo.bare.parent, self.repo.clone.parent):
-            for path in [self.directory, top, *top.rglob("*")]:
-                if self.uid and not path.is_symlink():
-                    os.chown(path, self.uid, self.uid)
-
-    def run(self, *steps, check, sandbox="off", **keys):
+    def run_limited(self, *steps, check, sandbox="off", **keys):
         self.repo.workflow(*steps)
         self.phantom.watch(self.repo, sandbox=sandbox, **keys)
         self.own()
@@ -102,22 +78,12 @@ class Site:
 def site(request):
     if request.param == "root" and os.geteuid() != 0:
         pytest.skip("not root")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-limits-", dir="/var/lib" if os.geteuid() == 0 else None))
-    directory.chmod(0o755)
-    # A number that nobody has, so that the user's processes are those of the test.
-    uid = 62000 + os.getpid() % 1000 if request.param == "user" and os.geteuid() == 0 else 0
-    made = Site(directory, uid)
-    yield made
-    made.phantom.stop_all()
-    if getattr(request.node, "failed", False):
-        print(made.phantom.daemon_text())
-        kill_all(directory)
-    else:
-        wait_until(lambda: not processes_of(directory), 10, "the end of all processes of the test")
-        made.phantom.check_sanitizers()
-        assert groups_of(made.phantom) == []
-        assert list(made.phantom.state.glob("jobs/*")) == []
-    shutil.rmtree(directory, ignore_errors=True)
+    with site_of(request.param, request.node, LimitedSite) as made:
+        yield made
+        made.phantom.stop_all()
+        if not getattr(request.node, "failed", False):
+            assert made.groups() == []
+            assert list(made.phantom.state.glob("jobs/*")) == []
 
 
 LEVELS = ["off", "workspace", "strict"]
@@ -127,7 +93,7 @@ PYTHON = "/usr/bin/python3"
 @pytest.mark.demand("C6")
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_step_over_memory_max_dies_and_the_limit_is_named(site, level):
-    job = site.run(f"{PYTHON} hog.py 200 1000", check=1, sandbox=level, memory_max="48M")
+    job = site.run_limited(f"{PYTHON} hog.py 200 1000", check=1, sandbox=level, memory_max="48M")
     assert job["state"] == "failed"
     assert "memory_max is 48.0 MiB" in job["reason"], job["reason"]
     assert "held 200\n" not in site.result.out
@@ -139,12 +105,12 @@ def test_a_step_over_memory_max_dies_and_the_limit_is_named(site, level):
 
 def test_memory_max_is_of_all_processes_together(site):
     step = ["sh", "-c", f"for i in 1 2 3 4; do {PYTHON} hog.py 40 8 & done; wait; exit 1"]
-    job = site.run(step, check=1, memory_max="100M")
+    job = site.run_limited(step, check=1, memory_max="100M")
     assert "memory_max is 100.0 MiB" in job["reason"], job["reason"]
 
 
 def test_a_step_within_its_limits_is_left_alone(site):
-    job = site.run(f"{PYTHON} hog.py 20 4", f"{PYTHON} forks.py 5 4", check=0, memory_max="200M", pids_max=20,
+    job = site.run_limited(f"{PYTHON} hog.py 20 4", f"{PYTHON} forks.py 5 4", check=0, memory_max="200M", pids_max=20,
                    disk_max="100M", idle_timeout="60s", nice=5)
     assert job["state"] == "success"
     first, second = job["steps"]
@@ -159,7 +125,7 @@ def test_a_step_within_its_limits_is_left_alone(site):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_step_over_pids_max_fails_and_the_limit_is_named(site, level):
-    job = site.run(f"{PYTHON} forks.py 60 1000", check=1, sandbox=level, pids_max=20)
+    job = site.run_limited(f"{PYTHON} forks.py 60 1000", check=1, sandbox=level, pids_max=20)
     assert job["state"] == "failed"
     assert "pids_max is 20, and " in job["reason"], job["reason"]
     if site.has_groups:
@@ -170,20 +136,20 @@ def test_a_step_over_pids_max_fails_and_the_limit_is_named(site, level):
 def test_a_fork_bomb_ends(site):
     bomb = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"
     site.repo.commit({"bomb.py": bomb})
-    job = site.run(f"{PYTHON} bomb.py", check=1, pids_max=30, timeout="8s", grace="100ms")
+    job = site.run_limited(f"{PYTHON} bomb.py", check=1, pids_max=30, timeout="8s", grace="100ms")
     assert job["state"] == ("timeout" if site.has_groups else "failed")
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_silent_step_is_ended_by_idle_timeout(site, level):
-    job = site.run(["sh", "-c", "echo begin; sleep 1000"], check=1, sandbox=level, idle_timeout="1s", grace="100ms")
+    job = site.run_limited(["sh", "-c", "echo begin; sleep 1000"], check=1, sandbox=level, idle_timeout="1s", grace="100ms")
     assert job["state"] == "timeout"
     assert "it wrote nothing for 1s (idle_timeout)" in job["reason"]
     assert b"begin\n".startswith(site.phantom.log(1))  # where the shell itself took a second to begin
 
 
 def test_a_step_that_speaks_is_not_idle(site):
-    site.run(["sh", "-c", "i=0; while [ $i -lt 18 ]; do sleep 0.5; echo $i; i=$((i+1)); done"], check=0,
+    site.run_limited(["sh", "-c", "i=0; while [ $i -lt 18 ]; do sleep 0.5; echo $i; i=$((i+1)); done"], check=0,
              idle_timeout="8s")
 
 
@@ -191,13 +157,13 @@ def test_a_step_that_speaks_is_not_idle(site):
 @pytest.mark.parametrize("place", ["$PWD", "$TMPDIR"])
 def test_disk_max_is_of_workspace_and_tmpdir(site, level, place):
     fill = f'i=0; while [ $i -lt 400 ]; do head -c 1048576 /dev/urandom > "{place}/f$i"; i=$((i+1)); done; sleep 1000'
-    job = site.run(["sh", "-c", fill], check=1, sandbox=level, disk_max="20M")
+    job = site.run_limited(["sh", "-c", fill], check=1, sandbox=level, disk_max="20M")
     assert job["state"] == "failed"
     assert "disk_max is 20.0 MiB, and workspace and TMPDIR hold " in job["reason"], job["reason"]
 
 
 def test_what_a_fast_step_leaves_is_measured_at_its_end(site):
-    job = site.run(["sh", "-c", "for i in 1 2 3 4 5; do head -c 1000000 /dev/urandom > f$i; done"], check=1,
+    job = site.run_limited(["sh", "-c", "for i in 1 2 3 4 5; do head -c 1000000 /dev/urandom > f$i; done"], check=1,
                    disk_max="3M")
     assert job["state"] == "failed" and job["steps"][0]["exit_code"] == 0
     assert "disk_max is 3.0 MiB" in job["reason"]
@@ -205,13 +171,13 @@ def test_what_a_fast_step_leaves_is_measured_at_its_end(site):
 
 def test_directories_that_hide_from_disk_max_fail_the_step(site):
     step = ["sh", "-c", "mkdir d && head -c 3000000 /dev/urandom > d/f && chmod 000 d"]
-    job = site.run(step, check=1 if site.uid else 0, disk_max="10M")
+    job = site.run_limited(step, check=1 if site.uid else 0, disk_max="10M")
     if site.uid:  # root reads everything
         assert "has left directories that can't be counted" in job["reason"]
 
 
 def test_one_file_can_not_grow_beyond_disk_max(site):
-    job = site.run(["sh", "-c", "exec head -c 50000000 /dev/zero > big"], check=1, disk_max="10M")
+    job = site.run_limited(["sh", "-c", "exec head -c 50000000 /dev/zero > big"], check=1, disk_max="10M")
     assert job["state"] == "failed"
     assert "a file would have grown beyond disk_max, 10.0 MiB" in job["reason"], job["reason"]
     assert job["steps"][0]["signal"] == "SIGXFSZ"
@@ -220,7 +186,7 @@ def test_one_file_can_not_grow_beyond_disk_max(site):
 @pytest.mark.demand("C6")
 def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site):
     before = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
-    site.run(["sh", "-c", "nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"], check=0, nice=7)
+    site.run_limited(["sh", "-c", "nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"], check=0, nice=7)
     words = site.phantom.log(1).decode().split()
     assert words == [str(min(os.nice(0) + 7, 19)), str(max(before, 500))] * 2
 
@@ -228,7 +194,7 @@ def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site):
 def test_cpu_max_is_kept_to_or_said_not_to_be(site):
     spin = "import time, resource\nend = time.monotonic() + 3\nwhile time.monotonic() < end: pass\n"
     site.repo.commit({"spin.py": spin})
-    job = site.run(f"{PYTHON} spin.py", check=0, cpu_max="20%")
+    job = site.run_limited(f"{PYTHON} spin.py", check=0, cpu_max="20%")
     notes = site.phantom.cli("job", 1).out
     if not site.uid and kernel_keeps_to("cpu"):
         # 3 s of 20 % are 0.6 s, begun periods and what came before the first throttling included.
@@ -241,15 +207,15 @@ def test_cpu_max_is_kept_to_or_said_not_to_be(site):
 def test_a_step_that_succeeds_although_a_process_was_killed_is_noted(site):
     step = ["sh", "-c", f"{PYTHON} hog.py 200 5; true"]
     if not site.has_groups:  # then the step is ended as a whole
-        assert site.run(step, check=1, memory_max="48M")["state"] == "failed"
+        assert site.run_limited(step, check=1, memory_max="48M")["state"] == "failed"
         return
-    job = site.run(step, check=0, memory_max="48M")
+    job = site.run_limited(step, check=0, memory_max="48M")
     assert job["state"] == "success"
     assert "step 0: a process of it was killed because memory_max is 48.0 MiB" in site.phantom.cli("job", 1).out
 
 
 def test_limits_are_those_of_each_step_anew(site):
-    job = site.run(["sh", "-c", f"{PYTHON} hog.py 30"], "true", check=0, memory_max="64M", pids_max=10)
+    job = site.run_limited(["sh", "-c", f"{PYTHON} hog.py 30"], "true", check=0, memory_max="64M", pids_max=10)
     if site.has_groups:
         assert job["steps"][1]["memory_peak"] < 20 << 20
         assert job["steps"][1]["pids_peak"] <= 2
@@ -259,7 +225,7 @@ def test_limits_are_those_of_each_step_anew(site):
 @pytest.mark.parametrize("level", LEVELS)
 def test_groups_that_can_be_made_but_not_joined_stop_no_job(site, level):
     site.phantom.env["PHANTOM_CI_FAULT_JOB"] = "limits.join:1:EIO"
-    job = site.run("true", ["sh", "-c", "exit 3"], check=1, sandbox=level, memory_max="200M")
+    job = site.run_limited("true", ["sh", "-c", "exit 3"], check=1, sandbox=level, memory_max="200M")
     assert job["state"] == "failed" and job["steps"][1]["exit_code"] == 3, job["reason"]
     assert "memory_max is kept to by looking" in site.phantom.cli("job", 1).out
 
@@ -322,7 +288,7 @@ def delegated(site):
 @pytest.mark.parametrize("site", ["user"], indirect=True)
 @pytest.mark.parametrize("level", ["off", "workspace"])
 def test_a_delegated_group_of_version_2_holds_the_steps_of_a_user(site, delegated, level):
-    job = site.run(["sh", "-c", "grep ^0: /proc/self/cgroup; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"], check=0,
+    job = site.run_limited(["sh", "-c", "grep ^0: /proc/self/cgroup; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"], check=0,
                    sandbox=level)
     number = job["id"]
     assert re.search(rf"^0::\S*/phantom_ci-[0-9a-f]{{16}}-{number}$", site.phantom.log(1).decode(), re.M)
@@ -342,7 +308,7 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
     sha = site.repo.commit_and_push()
 
     def sleepers():
-        groups = groups_of(site.phantom)
+        groups = site.groups()
         pids = [pid for group in groups for pid in (group / "cgroup.procs").read_text().split()]
         return [pid for pid in pids if b"987654.5" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
     site.phantom.wait_until(lambda: len(sleepers()) == 3, what="three escaped processes")
@@ -355,7 +321,7 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
     assert site.phantom.wait_job(sha=sha)["state"] == "interrupted"
     assert not [pid for pid in found if is_alive(pid)]
     site.phantom.stop_all()
-    wait_until(lambda: groups_of(site.phantom) == [], what="the end of the groups")
+    wait_until(lambda: site.groups() == [], what="the end of the groups")
     wait_until(lambda: list(site.phantom.state.glob("jobs/*")) == [], what="the end of the traces")
 
 
@@ -366,7 +332,7 @@ def test_version_2_without_controllers_is_said_not_to_limit(site):
     plain = site.phantom.command
     site.phantom.command = lambda *args: ["unshare", "--mount", "sh", "-c",
                                           f'umount {" ".join(old)} && exec "$@"', "sh", *plain(*args)]
-    job = site.run(f"{PYTHON} hog.py 200 1000", check=1, memory_max="48M", cpu_max=1)
+    job = site.run_limited(f"{PYTHON} hog.py 200 1000", check=1, memory_max="48M", cpu_max=1)
     assert job["state"] == "failed" and "memory_max is 48.0 MiB, and its processes had " in job["reason"], job["reason"]
     notes = site.phantom.cli("job", 1).out
     assert "memory_max is kept to by looking" in notes and "cpu_max is not kept to" in notes

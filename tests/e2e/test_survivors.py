@@ -1,18 +1,13 @@
 """Nothing survives: whatever the steps of a job do to stay, nothing of it is left when the job is over.
 
 The suite runs a few dozen jobs of each kind of host; PHANTOM_CI_SURVIVORS=1000 runs so many."""
-import hashlib
 import os
 import pathlib
-import shutil
 import signal
-import tempfile
 
 import pytest
 
-from env.gitrepo import GitRepo
-from env.phantom import Phantom
-from env.processes import kill_all
+from env.site import Site, site_of
 from env.waiting import wait_until
 
 COUNT = int(os.environ.get("PHANTOM_CI_SURVIVORS", "12"))
@@ -98,31 +93,11 @@ def mounts(directory):
     return [line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
 
 
-def groups(phantom):
-    """Directories of control groups of any job of this phantom_ci."""
-    digits = hashlib.sha256(str(phantom.state).encode()).hexdigest()[:16]
-    return list(pathlib.Path("/sys/fs/cgroup").rglob(f"phantom_ci-{digits}-*"))
-
-
-class Site:
+class MarkedSite(Site):
     def __init__(self, directory, uid):
-        self.directory = directory
-        self.uid = uid
-        self.phantom = Phantom(directory)
-        self.repo = GitRepo(directory)
-        (directory / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        super().__init__(directory, uid)
         self.repo.commit({"stay.py": STAY})
-        self.marker = f"survivor-{os.getpid()}-{directory.name}"
-        if uid:
-            plain = self.phantom.command
-            self.phantom.command = lambda *args: ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-                                                  *plain(*args)]
-
-    def own(self):
-        for top in (self.phantom.home, self.phantom.config, self.repo.bare.parent, self.repo.clone.parent):
-            for path in [self.directory, top, *top.rglob("*")]:
-                if self.uid and not path.is_symlink():
-                    os.chown(path, self.uid, self.uid)
+        self.marker = f"survivor-{os.getpid()}-{self.directory.name}"
 
     def files(self):
         """Everything of phantom_ci but what a job may leave: its log, the database, mirror and workspace."""
@@ -136,23 +111,14 @@ class Site:
 def site(request):
     if request.param == "root" and os.geteuid() != 0:
         pytest.skip("not root")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-survivors-",
-                                              dir="/var/lib" if os.geteuid() == 0 else None))
-    directory.chmod(0o755)
-    uid = 63000 + os.getpid() % 1000 if request.param == "user" and os.geteuid() == 0 else 0
-    made = Site(directory, uid)
-    yield made
-    made.phantom.stop_all()
-    for pid, _ in marked(made.marker):
-        os.kill(pid, signal.SIGKILL)
-    if getattr(request.node, "failed", False):
-        print(made.phantom.daemon_text())
-        kill_all(directory)
-    else:
-        made.phantom.check_sanitizers()
-    shutil.rmtree(directory, ignore_errors=True)
+    with site_of(request.param, request.node, MarkedSite) as made:
+        yield made
+        made.phantom.stop_all()
+        for pid, _ in marked(made.marker):
+            os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.demand("C1")
 @pytest.mark.demand("S18")
 @pytest.mark.parametrize("level", ["off", "workspace"])
@@ -173,7 +139,7 @@ def test_after_each_job_nothing_of_it_is_left(site, level):
         site.own()
         phantom.cli("run", "app", check=0 if not end else 1)
         assert marked(site.marker) == []
-        assert mounts(site.directory) == [] and groups(phantom) == []
+        assert mounts(site.directory) == [] and site.groups() == []
         # Locks, record, control FIFO and temporary files are gone.
         files = files or site.files()
         assert site.files() == files
@@ -208,4 +174,4 @@ def test_what_wiped_its_environment_is_found_by_its_group(site):
     assert phantom.wait_job(sha=sha)["state"] == "interrupted"
     assert marked(site.marker) == []
     wait_until(lambda: not record.exists(), what="the end of the record")
-    assert groups(phantom) == []
+    assert site.groups() == []

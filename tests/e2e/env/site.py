@@ -1,5 +1,6 @@
 """A phantom_ci of root, or of a user without an account, with a repository of its own and secrets in its home."""
 import contextlib
+import hashlib
 import os
 import pathlib
 import shutil
@@ -56,6 +57,11 @@ class Site:
                 if self.uid and not path.is_symlink():
                     os.chown(path, self.uid, self.uid)
 
+    def groups(self):
+        """Directories of control groups of any job of this phantom_ci."""
+        digits = hashlib.sha256(str(self.phantom.state).encode()).hexdigest()[:16]
+        return list(pathlib.Path("/sys/fs/cgroup").rglob(f"phantom_ci-{digits}-*"))
+
     def home_file(self, name):
         """A file with a secret, for the user alone."""
         path = self.phantom.home / name
@@ -106,14 +112,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def site_of(who, node, old_kernel=False):
-    """`who`: "root", or "user". At the end nothing of it may be alive."""
+def site_of(who, node, kind=Site, **options):
+    """`who`: "root", or "user", whose number is nobody else's. At the end nothing of it may be alive."""
     # /tmp is another one inside, and a private home may not be entered by others: neither is used here.
     directory = pathlib.Path(tempfile.mkdtemp(prefix="phantom_ci-sandbox-", dir="/var/lib"
                                               if os.geteuid() == 0 else None))
     directory.chmod(0o755)
     uid = 61000 + os.getpid() % 1000 if who == "user" and os.geteuid() == 0 else 0
-    made = Site(directory, uid, old_kernel)
+    made = kind(directory, uid, **options)
     try:
         yield made
     finally:
