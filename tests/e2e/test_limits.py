@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from env.processes import processes_of
 from env.site import Site, site_of
 from env.waiting import wait_until
 
