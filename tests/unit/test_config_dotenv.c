@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "config/dotenv.h"
+#include "private_file_fixture.h"
 
 /* "KEY=[value]" for each entry, or the diagnostics, each with a newline. */
 static char *read_bytes(const char *bytes, size_t length)
@@ -157,29 +158,6 @@ static void parse__limit_of_size__is_exact(void)
 }
 
 /* ------------------------------------------------------------------ as files */
-
-struct site {
-    char *directory, *path;
-};
-
-static struct site make_site(const char *text, mode_t mode)
-{
-    struct site site = {g_dir_make_tmp("dotenv-XXXXXX", NULL), NULL};
-    g_assert_nonnull(site.directory);
-    site.path = g_build_filename(site.directory, ".env", NULL);
-    if (text) {
-        g_assert_true(g_file_set_contents(site.path, text, -1, NULL));
-        g_assert_cmpint(chmod(site.path, mode), ==, 0);
-    }
-    return site;
-}
-
-static void remove_site(struct site *site)
-{
-    g_assert_true(file_remove_tree_at_path(site->directory, NULL));
-    g_free(site->directory);
-    g_free(site->path);
-}
 
 /* "" when it was loaded, else the diagnostics with the file's path as "PATH". */
 static char *load(const struct site *site, enum dotenv_access access)

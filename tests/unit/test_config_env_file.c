@@ -7,6 +7,7 @@
 #include "config/dotenv.h"
 #include "config/env_file.h"
 #include "config_fixture.h"
+#include "private_file_fixture.h"
 
 /* "KEY=[value]" for each entry, or the diagnostics. */
 static char *describe(GPtrArray *entries, struct diagnostics *diagnostics)
@@ -51,29 +52,6 @@ static void parse__keys__are_names_of_variables_and_not_ours(void)
         g_autofree char *expected = g_strconcat(cases[i].where, cases[i].message, NULL);
         g_assert_cmpstr(found, ==, expected);
     }
-}
-
-struct site {
-    char *directory, *path;
-};
-
-static struct site make_site(const char *text, mode_t mode)
-{
-    struct site site = {g_dir_make_tmp("env_file-XXXXXX", NULL), NULL};
-    g_assert_nonnull(site.directory);
-    site.path = g_build_filename(site.directory, "ci.env", NULL);
-    if (text) {
-        g_assert_true(g_file_set_contents(site.path, text, -1, NULL));
-        g_assert_cmpint(chmod(site.path, mode), ==, 0);
-    }
-    return site;
-}
-
-static void remove_site(struct site *site)
-{
-    g_assert_true(file_remove_tree_at_path(site->directory, NULL));
-    g_free(site->directory);
-    g_free(site->path);
 }
 
 /* What was read, with the file's path as "PATH". */
