@@ -80,6 +80,8 @@ class Daemon:
 
 
 class Phantom:
+    wrapper = ()  # a command in front of the program: as another user, say
+
     def __init__(self, directory):
         self.directory = directory
         self.home = directory / "home"
@@ -100,7 +102,6 @@ class Phantom:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
-        self.wrapper = []  # a command in front of the program: as another user, say
         self.daemons = []
         self.errors = []  # what commands wrote to standard error
 

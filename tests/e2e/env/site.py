@@ -32,8 +32,7 @@ class Site:
             (self.phantom.home / name / "key").write_text("secret\n")
         (self.phantom.home / ".netrc").write_text("secret\n")
         (self.phantom.home / "notes").write_text("notes\n")
-        if old_kernel:
-            self.phantom.wrapper.append(OLD_KERNEL)
+        self.phantom.wrapper = [OLD_KERNEL] if old_kernel else []
         if uid:
             self.phantom.wrapper += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
 
