@@ -127,7 +127,7 @@ static void remember_failure(struct worker *worker, struct step *step)
 static char *join_words(char *words, char *cause)
 {
     if (!words || !cause) {
-        g_free(words ? cause : NULL);
+        g_free(cause);
         return words;
     }
     char *joined = g_strdup_printf("%s; %s", words, cause);

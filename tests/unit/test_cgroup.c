@@ -143,11 +143,18 @@ static void assert_file(const char *directory, const char *name, const char *exp
     g_assert_cmpstr(text, ==, expected);
 }
 
+static void free_place(void *data)
+{
+    struct cgroup_place *place = data;
+    g_free(place->directory);
+    g_free(place);
+}
+
 static GPtrArray *place_of(const char *directory, bool unified, unsigned abilities)
 {
     struct cgroup_place *place = g_new0(struct cgroup_place, 1);
     *place = (struct cgroup_place){g_strdup(directory), unified, abilities};
-    GPtrArray *places = g_ptr_array_new_with_free_func(g_free);
+    GPtrArray *places = g_ptr_array_new_with_free_func(free_place);
     g_ptr_array_add(places, place);
     return places;
 }
