@@ -163,17 +163,33 @@ static bool limit_resource(int resource, int64_t most)
 }
 
 /* Raising it needs no privilege; without /proc it stays as it is. */
-static void set_oom_score(const char *score)
+static void set_oom_score(const char *path, const char *score)
 {
 #ifdef __linux__
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
         ssize_t ignored = write(fd, score, strlen(score));
         (void)ignored;
         close(fd);
     }
 #else
+    (void)path;
     (void)score;
+#endif
+}
+
+/* A copy of a process that can't be dumped (PR_SET_DUMPABLE, prctl(2)) may not open its own file in
+ * /proc, unless it is root. With exec(2) it can be dumped again, and its parent may. */
+static void set_oom_score_of(pid_t child, const struct spawn_limits *limits)
+{
+#ifdef __linux__
+    if (limits && limits->oom_score_adj && prctl(PR_GET_DUMPABLE) != 1) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/oom_score_adj", (int)child);
+        set_oom_score(path, limits->oom_score_adj);
+    }
+#else
+    (void)child;
+    (void)limits;
 #endif
 }
 
@@ -187,7 +203,7 @@ static bool apply_limits(const struct spawn_limits *limits)
         }
     }
     if (limits->oom_score_adj) {
-        set_oom_score(limits->oom_score_adj);
+        set_oom_score("/proc/self/oom_score_adj", limits->oom_score_adj);
     }
     if (limits->nice > 0 &&
         setpriority(PRIO_PROCESS, 0,
@@ -297,6 +313,7 @@ pid_t spawn_start(const struct spawn_options *options, struct spawn_failure *fai
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
         }
     } else {
+        set_oom_score_of(child, options->limits);
         return child;
     }
     report_failure(options, &told, failure, error);

@@ -183,9 +183,14 @@ def test_one_file_can_not_grow_beyond_disk_max(site):
 
 
 @pytest.mark.demand("C6")
-def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site):
+@pytest.mark.parametrize("secrets", [False, True])
+def test_nice_and_the_oom_score_are_those_of_every_process_of_a_step(site, secrets):
+    """With secrets, whoever starts the step can't be dumped, and sets the score from outside, a moment after."""
     before = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
-    site.run_limited(["sh", "-c", "nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"], check=0, nice=7)
+    keys = {"env_file": str(site.home_file("own.env"))} if secrets else {}
+    late = "for i in $(seq 600); do [ $(cat /proc/$$/oom_score_adj) = 0 ] || break; sleep 0.05; done; " if secrets else ""
+    site.run_limited(["sh", "-c", f"{late}nice; cat /proc/self/oom_score_adj; (nice; cat /proc/self/oom_score_adj)"],
+                     check=0, nice=7, **keys)
     words = site.phantom.log(1).decode().split()
     assert words == [str(min(os.nice(0) + 7, 19)), str(max(before, 500))] * 2
 
