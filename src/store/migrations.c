@@ -86,8 +86,8 @@ static const char *const migrations[] = {
     " at INTEGER NOT NULL, reason TEXT);"
     "CREATE INDEX approval_branch ON approval(repo, branch, block, id DESC);",
     /* 5: what all processes of a step together took at once. */
-    "ALTER TABLE step ADD COLUMN memory_peak INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE step ADD COLUMN pids_peak INTEGER NOT NULL DEFAULT 0;",
+    ("ALTER TABLE step ADD COLUMN memory_peak INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE step ADD COLUMN pids_peak INTEGER NOT NULL DEFAULT 0;"),
 };
 
 size_t store_schema_version(void)

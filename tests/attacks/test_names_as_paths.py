@@ -1,7 +1,5 @@
 """I can push branches, or get a section into Repo.toml. Names that climb, are absolute, are too long for a file system, or are what
 the runner itself calls its files, shall lead its checkouts, logs and locks elsewhere, or to those of another repository."""
-import pytest
-
 from env.gitrepo import toml_string
 
 SECTIONS = ["..", ".", "a/b", "../../x", "/etc/x", "a\\b", "x" * 100, "con", "-x", "app.git", "ünïcödé", "a b", "lock", "workspaces",

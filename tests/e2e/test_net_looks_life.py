@@ -12,7 +12,7 @@ import pytest
 from env import receiver as replies
 from env.looks import LOGIN, LOOK, LOOKED, REFS, Looks, look
 from env.lookserver import FIXED_REFS
-from env.net import CANCEL, NET, REQUEST, clean_environment, message, request, sanitized
+from env.net import CANCEL, NET, clean_environment, message, request, sanitized
 from env.waiting import wait_until
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, strace, seccomp")

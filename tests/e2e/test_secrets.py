@@ -10,7 +10,6 @@ import urllib.parse
 import pytest
 
 from env.processes import processes_of
-from env.waiting import LIMIT
 
 TOKEN = "canary/4f1d9c+tok en&9"
 KEY = "-----BEGIN canary-----\nMIIcanary0123456789abcdef\nfedcbacanary==\n-----END canary-----"

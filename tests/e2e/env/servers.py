@@ -163,7 +163,6 @@ class GitSsh:
         self.known_hosts = home / ".ssh" / "known_hosts"
         self.known_hosts.parent.mkdir(mode=0o700, exist_ok=True)
         self.user = getpass.getuser()
-        d = self.directory
         for name in ("host_a", "host_b", "id"):
             self.make_key(name)
         self.authorize("id")
