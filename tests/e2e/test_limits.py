@@ -312,9 +312,14 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
     sha = site.repo.commit_and_push()
 
     def sleepers():
-        groups = site.groups()
-        pids = [pid for group in groups for pid in (group / "cgroup.procs").read_text().split()]
-        return [pid for pid in pids if b"987654.5" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+        found = []
+        for group in site.groups():
+            try:
+                found += [pid for pid in (group / "cgroup.procs").read_text().split()
+                          if b"987654.5" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+            except OSError:
+                pass  # a process or a group that has gone meanwhile
+        return found
     site.phantom.wait_until(lambda: len(sleepers()) == 3, what="three escaped processes")
     found = sleepers()
     number = site.phantom.jobs(sha=sha)[0]["id"]
@@ -332,7 +337,9 @@ def test_a_user_with_a_delegated_group_ends_what_wiped_its_environment(site, del
 @pytest.mark.parametrize("site", ["root"], indirect=True)
 def test_version_2_without_controllers_is_said_not_to_limit(site):
     """As where systemd is too old to start the daemon in a group of its own: version 1 is taken away here."""
-    old = sorted({str(path) for path in mount_points("cgroup")})
+    old = sorted(set(mount_points("cgroup")))
+    if not old:
+        pytest.skip("there is no version 1 here")
     plain = site.phantom.command
     site.phantom.command = lambda *args: ["unshare", "--mount", "sh", "-c",
                                           f'umount {" ".join(old)} && exec "$@"', "sh", *plain(*args)]
