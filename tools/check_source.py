@@ -7,6 +7,7 @@ arrows     which folder of src/ may include which
 libraries  a third-party header is included in its one place only
 lengths    files up to 700 lines, functions up to 80
 banned     functions that have no place here
+twice      no macro that evaluates its arguments twice asks the clock
 listed     every source file is named in a meson.build
 """
 import argparse
@@ -151,6 +152,27 @@ def check_banned(tree):
                     tree.report(name, number, f"{match.group(1)}(): {why}")
 
 
+def arguments_at(text, opening):
+    """What stands in the parentheses that open there."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[opening:at]
+    return text[opening:]
+
+
+def check_twice(tree):
+    """MIN() and the like evaluate what they return a second time, when the clock has gone on."""
+    for name, text in tree.files("src", "tests"):
+        code = blank_comments_and_strings(text)
+        for match in re.finditer(r"\b(MIN|MAX|CLAMP|ABS)\(", code):
+            call = re.search(r"\bclock_\w+\(", arguments_at(code, match.end() - 1))
+            if call:
+                tree.report(name, code.count("\n", 0, match.start()) + 1,
+                            f"{match.group(1)}() asks {call.group(0)}) twice; name its answer first")
+
+
 def check_listed(tree):
     listed = {}
     for folder in ("src", "tests"):
@@ -166,7 +188,7 @@ def check_listed(tree):
 
 
 CHECKS = {"arrows": check_arrows, "libraries": check_libraries, "lengths": check_lengths,
-          "banned": check_banned, "listed": check_listed}
+          "banned": check_banned, "twice": check_twice, "listed": check_listed}
 
 
 def main(arguments):

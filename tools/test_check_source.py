@@ -74,6 +74,11 @@ def test_banned_call_is_found(tree, call):
     assert "src/base/a.c:3:" in check(tree, "banned")
 
 
+def test_a_clock_that_is_asked_twice_is_found(tree):
+    (tree / "src/base/a.c").write_text("int f(void)\n{\n    return MAX(end_ms -\n               clock_monotonic_ms(), 0);\n}\n")
+    assert "src/base/a.c:3:" in check(tree, "twice")
+
+
 @pytest.mark.parametrize("text", ["/* strcpy(a, b) */", "// system(x)", 'puts("sprintf(x)");', "g_strcpy_x(a);",
                                   "file_system(x);", "s->socket(a);"])
 def test_what_only_looks_like_a_banned_call_is_not_found(tree, text):

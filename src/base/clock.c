@@ -32,6 +32,12 @@ int64_t clock_monotonic_ms(void)
     return read_clock_ms(CLOCK_MONOTONIC);
 }
 
+int64_t clock_left_ms(int64_t end_ms)
+{
+    int64_t left_ms = end_ms - clock_monotonic_ms();
+    return MAX(left_ms, 0);
+}
+
 char *clock_format(int64_t utc_ms)
 {
     if (utc_ms == 0) {

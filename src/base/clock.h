@@ -8,6 +8,10 @@
 int64_t clock_now_ms(void);
 int64_t clock_monotonic_ms(void);
 
+/* Until a time on the monotonic clock; 0 when it is past. MAX(end - clock_monotonic_ms(), 0) is
+ * something else: it asks twice, and can be negative. */
+int64_t clock_left_ms(int64_t end_ms);
+
 /* How much clock_now_ms() is ahead of the system's clock: 0, but in builds with injected faults the
  * number of milliseconds in the file that PHANTOM_CI_TEST_CLOCK names. */
 int64_t clock_offset_ms(void);

@@ -24,9 +24,10 @@ static void check_directory(struct command_context *context, struct diagnostics 
 {
     g_autofree char *repo_toml = paths_repo_toml(&context->paths);
     context->config = config_load(context->paths.config, diagnostics);
-    if (context->config) {
-        host_steps_check(context->config, repo_toml, diagnostics);
+    if (!context->config) {
+        return;
     }
+    host_steps_check(context->config, repo_toml, diagnostics);
     if (!diagnostics_any(diagnostics) && !context->json) {
         unsigned count = context->config->repos->len;
         printf("ok: %u repositor%s in %s\n", count, count == 1 ? "y" : "ies",

@@ -101,7 +101,8 @@ void doctor_add(struct doctor *doctor, enum doctor_status status, const char *ch
 
 int doctor_time_left_ms(const struct doctor *doctor, int most)
 {
-    return (int)CLAMP(doctor->end_ms - clock_monotonic_ms(), 0, most);
+    int64_t left_ms = clock_left_ms(doctor->end_ms);
+    return (int)MIN(left_ms, most);
 }
 
 char *doctor_split_mend(const char *message, char **mend)
@@ -274,7 +275,8 @@ static bool wait_for_child(pid_t child, int cancel_fd, int64_t end_ms)
         poll(items, 2, (int)(pidfd >= 0 ? left_ms : MIN(left_ms, WAIT_STEP_MS)));
         if (items[1].revents) {
             cancel_fd = -1;
-            end_ms = MIN(end_ms, clock_monotonic_ms() + CANCEL_GRACE_MS);
+            int64_t grace_end_ms = clock_monotonic_ms() + CANCEL_GRACE_MS;
+            end_ms = MIN(end_ms, grace_end_ms);
         }
     }
 }

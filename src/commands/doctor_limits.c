@@ -118,7 +118,9 @@ static void check_nice(struct doctor *doctor)
         return;
     }
     doctor_add(doctor, any_section(doctor, asks_for_nice) ? DOCTOR_FAIL : DOCTOR_INFO, "sandbox",
-               "nice", "allow setpriority where system calls are filtered", "%s", error->message);
+               "nice",
+               "in the service: systemctl edit phantom_ci, [Service], SystemCallFilter=setpriority",
+               "%s", error->message);
 }
 
 void doctor_check_limits(struct doctor *doctor)

@@ -85,11 +85,12 @@ static bool wait_for_looks(const struct doctor *doctor, const GPtrArray *visits)
             git_look_fds(visit->look, fds);
             items[count++] = (struct pollfd){.fd = fds[0], .events = POLLIN};
             items[count++] = (struct pollfd){.fd = fds[1], .events = POLLIN};
-            until_ms = MIN(until_ms, deadline_of(doctor, visit));
+            int64_t visit_ms = deadline_of(doctor, visit);
+            until_ms = MIN(until_ms, visit_ms);
         }
     }
-    int left_ms = (int)CLAMP(until_ms - clock_monotonic_ms(), 0, 60000);
-    return poll(items, count, left_ms) < 0 || items[0].revents == 0;
+    int64_t left_ms = clock_left_ms(until_ms);
+    return poll(items, count, (int)MIN(left_ms, 60000)) < 0 || items[0].revents == 0;
 }
 
 static void attend(const struct doctor *doctor, struct visit *visit)

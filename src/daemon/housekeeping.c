@@ -66,7 +66,8 @@ static int64_t age_of_last_gc(const struct housekeeping *housekeeping)
     if (lstat(path, &status) < 0) {
         return at_least_ms;
     }
-    return CLAMP(clock_now_ms() - file_modified_ms(&status), 0, at_least_ms);
+    int64_t age_ms = clock_now_ms() - file_modified_ms(&status);
+    return CLAMP(age_ms, 0, at_least_ms);
 }
 
 struct housekeeping *housekeeping_new(const struct paths *paths)
@@ -99,8 +100,8 @@ void housekeeping_set_config(struct housekeeping *housekeeping, const struct con
 
 void housekeeping_job_ended(struct housekeeping *housekeeping)
 {
-    int64_t due_ms = MAX(clock_monotonic_ms() + housekeeping->pace.after_job_ms,
-                         housekeeping->last_gc_ms + housekeeping->pace.between_ms);
+    int64_t due_ms = clock_monotonic_ms() + housekeeping->pace.after_job_ms;
+    due_ms = MAX(due_ms, housekeeping->last_gc_ms + housekeeping->pace.between_ms);
     housekeeping->gc_due_ms = MIN(housekeeping->gc_due_ms, due_ms);
 }
 
@@ -109,8 +110,8 @@ void housekeeping_job_ended(struct housekeeping *housekeeping)
 /* Old things may make room. */
 static void hurry(struct housekeeping *housekeeping)
 {
-    int64_t due_ms =
-        MAX(clock_monotonic_ms(), housekeeping->last_gc_ms + housekeeping->pace.when_short_ms);
+    int64_t due_ms = clock_monotonic_ms();
+    due_ms = MAX(due_ms, housekeeping->last_gc_ms + housekeeping->pace.when_short_ms);
     housekeeping->gc_due_ms = MIN(housekeeping->gc_due_ms, due_ms);
 }
 

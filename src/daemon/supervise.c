@@ -104,7 +104,8 @@ unsigned supervise_count(const struct supervise *supervise)
 
 static void try_again_later(struct supervise *supervise)
 {
-    supervise->retry_due_ms = MIN(supervise->retry_due_ms, clock_monotonic_ms() + RETRY_MS);
+    int64_t due_ms = clock_monotonic_ms() + RETRY_MS;
+    supervise->retry_due_ms = MIN(supervise->retry_due_ms, due_ms);
 }
 
 static void print_job_event(enum event_level level, const char *what, const struct job *job,

@@ -159,8 +159,8 @@ int64_t timetable_next_due_ms(const struct timetable *timetable)
 {
     int64_t check_ms = INT64_MAX;
     if (timetable->timer_fd < 0 && timetable->next_ms != INT64_MAX) {
-        int64_t left_ms = MAX(timetable->next_ms - clock_now_ms(), 0);
-        check_ms = clock_monotonic_ms() + MIN(left_ms, CHECK_MS);
+        int64_t left_ms = timetable->next_ms - clock_now_ms();
+        check_ms = clock_monotonic_ms() + CLAMP(left_ms, 0, CHECK_MS);
     }
     return timetable->retry_due_ms != INT64_MAX ? timetable->retry_due_ms : check_ms;
 }

@@ -128,7 +128,8 @@ static struct git_limits remaining_limits(const struct fill *fill)
 {
     struct git_limits limits = fill->request->limits;
     if (fill->end_ms > 0) {
-        limits.timeout_ms = (int)MAX(fill->end_ms - clock_monotonic_ms(), 1);
+        int64_t left_ms = clock_left_ms(fill->end_ms);
+        limits.timeout_ms = (int)MAX(left_ms, 1);
     }
     return limits;
 }

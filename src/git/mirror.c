@@ -27,7 +27,8 @@ struct git_limits mirror_limits(const struct mirror *mirror)
 {
     struct git_limits limits = mirror->limits;
     if (limits.timeout_ms >= 0 && mirror->end_ms > 0) {
-        limits.timeout_ms = (int)MAX(mirror->end_ms - clock_monotonic_ms(), 1);
+        int64_t left_ms = clock_left_ms(mirror->end_ms);
+        limits.timeout_ms = (int)MAX(left_ms, 1);
     }
     return limits;
 }

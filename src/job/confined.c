@@ -289,8 +289,8 @@ static bool wait_for_start(const struct pipes *pipes, int64_t deadline_ms,
                            struct spawn_failure *failure, GError **error)
 {
     struct inside_report report;
-    int64_t patience_ms = MIN(deadline_ms, clock_monotonic_ms() + SETUP_PATIENCE_MS);
-    if (!read_report(pipes->report[0], patience_ms, &report)) {
+    int64_t patience_ms = clock_monotonic_ms() + SETUP_PATIENCE_MS;
+    if (!read_report(pipes->report[0], MIN(deadline_ms, patience_ms), &report)) {
         explain_trouble(pipes->trouble[0], error);
         return false;
     }

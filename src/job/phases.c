@@ -54,9 +54,10 @@ static void wait_before_retry(struct worker *worker, unsigned failures)
 {
     int64_t wait_ms = MIN((int64_t)RETRY_FIRST_MS << (failures - 1), RETRY_CAP_MS);
     wait_ms -= g_random_int_range(0, (int)wait_ms / 5);
-    int64_t end_ms = MIN(clock_monotonic_ms() + wait_ms, worker->deadline_ms);
+    int64_t end_ms = clock_monotonic_ms() + wait_ms;
+    end_ms = MIN(end_ms, worker->deadline_ms);
     int64_t left_ms;
-    while ((left_ms = end_ms - clock_monotonic_ms()) > 0 && !worker_is_stopped(worker)) {
+    while ((left_ms = clock_left_ms(end_ms)) > 0 && !worker_is_stopped(worker)) {
         struct pollfd stop = {.fd = worker->stop_fd, .events = POLLIN};
         poll(&stop, 1, (int)left_ms);
     }

@@ -70,7 +70,7 @@ static char *describe_failure(const char *program, const struct spawn_result *re
 static bool run_command(const struct secrets_request *request, struct spawn_result *result,
                         GError **error)
 {
-    int64_t left_ms = MAX(request->deadline_ms - clock_monotonic_ms(), 0);
+    int64_t left_ms = clock_left_ms(request->deadline_ms);
     const char *program = request->repo->secret_command[0];
     struct spawn_run_options options = {
         .spawn = SPAWN_OPTIONS_INIT,

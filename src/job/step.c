@@ -117,9 +117,11 @@ static int time_to_wait(const struct attendance *attendance)
     }
     if (!attendance->ending) {
         int64_t look_ms = run->limits ? limits_next_look_ms(run->limits) : INT64_MAX;
-        due_ms = MIN(MIN(run->deadline_ms, idle_due_ms(attendance)), look_ms);
+        due_ms = idle_due_ms(attendance);
+        due_ms = MIN(MIN(run->deadline_ms, due_ms), look_ms);
     }
-    return (int)CLAMP(due_ms - clock_monotonic_ms(), 0, limit_ms);
+    int64_t left_ms = clock_left_ms(due_ms);
+    return (int)MIN(left_ms, limit_ms);
 }
 
 /* What is over a limit goes at once: in the time of a grace it would only take more. */
@@ -207,8 +209,8 @@ static void clean_up(struct attendance *attendance)
     struct rusage usage = {.ru_maxrss = 0};
     g_autoptr(GString) names = g_string_new(NULL);
     struct reap_report report = {0, names};
-    int64_t grace_ms = attendance->ending ? MAX(attendance->kill_at_ms - clock_monotonic_ms(), 0)
-                                          : LEFTOVER_GRACE_MS;
+    int64_t grace_ms =
+        attendance->ending ? clock_left_ms(attendance->kill_at_ms) : LEFTOVER_GRACE_MS;
 #ifndef __linux__
     /* Without a subreaper the process group is all that is known, and only while its leader is not
      * reaped. */

@@ -203,8 +203,9 @@ bool http_wait(struct http *http, struct pollfd *fds, unsigned count, int64_t ti
             .events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
                               (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
     }
-    int64_t wait_ms = MIN(until_next_deadline(http, timeout_ms), G_MAXINT);
-    if (!check(curl_multi_poll(http->multi, extra, count, (int)wait_ms, NULL), error) ||
+    int64_t wait_ms = until_next_deadline(http, timeout_ms);
+    if (!check(curl_multi_poll(http->multi, extra, count, (int)MIN(wait_ms, G_MAXINT), NULL),
+               error) ||
         !check(curl_multi_perform(http->multi, &running), error)) {
         return false;
     }

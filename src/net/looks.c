@@ -369,7 +369,8 @@ static bool wait_for_work(void *role, struct pollfd *fds, unsigned count, int64_
         begin_waiting(looks);
     }
     if (looks->all.head) {
-        timeout_ms = MIN(timeout_ms, MAX(looks->sweep_ms - clock_monotonic_ms(), 0));
+        int64_t left_ms = clock_left_ms(looks->sweep_ms);
+        timeout_ms = MIN(timeout_ms, left_ms);
     }
     memcpy(all, fds, count * sizeof(*fds));
     all[count] = (struct pollfd){.fd = looks->login_fd, .events = POLLIN};

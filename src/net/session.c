@@ -168,7 +168,7 @@ static int64_t idle_left_ms(const struct session *session)
     if (!is_idle(session)) {
         return G_MAXINT;
     }
-    return MAX(session->active_ms + session->idle_ms - clock_monotonic_ms(), 0);
+    return clock_left_ms(session->active_ms + session->idle_ms);
 }
 
 /* The last look before an idle end: a message that came in this moment is still served. */

@@ -164,7 +164,8 @@ bool wire_wait(struct wire *wire, struct pollfd *fds, unsigned count, int64_t ti
     if (wire->running < wire->handles) {
         timeout_ms = 0;
     } else if (wire->timer_ms >= 0) {
-        timeout_ms = MIN(timeout_ms, MAX(wire->timer_ms - clock_monotonic_ms(), 0));
+        int64_t left_ms = clock_left_ms(wire->timer_ms);
+        timeout_ms = MIN(timeout_ms, left_ms);
     }
     if (wire->running >= WIRE_TOGETHER_LEAST && timeout_ms > WIRE_TOGETHER_MS) {
         g_usleep(WIRE_TOGETHER_MS * G_TIME_SPAN_MILLISECOND);

@@ -114,7 +114,8 @@ int64_t tracked_tell_ended(struct tracked *tracked, const struct look_answer *an
     if (answer->end == LOOK_REFS) {
         good = tell_seen(tracked, answer->refs, callbacks, errors, now_ms);
     }
-    int64_t due_ms = MAX(next_due_ms(tracked, good, now_ms), answer->not_before_ms);
+    int64_t due_ms = next_due_ms(tracked, good, now_ms);
+    due_ms = MAX(due_ms, answer->not_before_ms);
     g_autofree char *road = road_describe(&tracked->road);
     struct poll_end end = {
         .next_ms = clock_now_ms() + (due_ms - now_ms),

@@ -265,7 +265,8 @@ bool loop_wait(struct loop *loop, struct pollfd *fds, unsigned count, int64_t ti
 {
     const struct loop_timer *first = first_timer(loop);
     if (first) {
-        timeout_ms = CLAMP(first->at_ms - clock_monotonic_ms(), 0, timeout_ms);
+        int64_t left_ms = clock_left_ms(first->at_ms);
+        timeout_ms = MIN(left_ms, timeout_ms);
     }
     if (!poll_all(loop, fds, count, (int)MIN(timeout_ms, G_MAXINT), error)) {
         return false;

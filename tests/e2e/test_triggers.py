@@ -112,6 +112,25 @@ def test_old_tags_are_one_baseline_also_when_tags_are_asked_for_later(phantom, r
     phantom.wait_until(lambda: phantom.repo()["tags_known"] == 0, what="the tags to be forgotten")
 
 
+def test_a_tag_that_is_pushed_while_git_looks_is_seen_by_the_next_look(phantom, repo, fake_git, place):
+    """Loose tags are left to `git ls-remote`; this one has read them and does not come to its end."""
+    armed, asked, gate = place / "armed", place / "asked", place / "gate"
+    fake_git.on('*" ls-remote "*', f'if rm {armed} 2>/dev/null; then {fake_git.real} "$@" >{asked}.refs; touch {asked}; '
+                                   f'until test -e {gate}; do sleep 0.05; done; cat {asked}.refs; exit 0; fi')
+    repo.commit_and_push({"workflow/tag.toml": workflow("true")})
+    phantom.watch(repo, target_tags="v*")
+    phantom.start(env=fake_git.env)
+    phantom.wait_baseline()
+    armed.touch()
+    tag(repo, "v1")
+    phantom.wait_until(asked.exists, what="a look of git's")
+    tag(repo, "v2")
+    time.sleep(0.5)  # for the daemon to hear of it; if it is slower, it hears of it after the look
+    gate.touch()
+    assert phantom.wait_job(tag="v1")["state"] == "success"
+    assert phantom.wait_job(tag="v2")["state"] == "success"
+
+
 def test_a_tag_that_moves_runs_on_its_new_commit(phantom, repo):
     with_tags(phantom, repo, "git rev-parse HEAD")
     first = tag(repo, "v1")

@@ -7,7 +7,7 @@
 # shellcheck source=tools/dev/setup.sh
 . "$ROOT/tools/dev/setup.sh"
 
-LINT_CHECKS='format arrows libraries lengths banned listed headers_gcc headers_clang shell rules manual cppcheck analyzer tidy'
+LINT_CHECKS='format arrows libraries lengths banned twice listed headers_gcc headers_clang shell rules manual cppcheck analyzer tidy'
 
 help_lint() {
     cat <<'EOF'
@@ -18,6 +18,7 @@ usage: ./dev lint [CHECK...]
   libraries       a third-party header is included in its one place
   lengths         files up to 700 lines, functions up to 80
   banned          functions that have no place here
+  twice           no macro that evaluates its arguments twice asks the clock
   listed          every source file is named in a meson.build
   headers_gcc     each header compiles alone, with gcc
   headers_clang   each header compiles alone, with clang
@@ -49,6 +50,7 @@ lint_arrows() { "$PYTHON" tools/check_source.py arrows; }
 lint_libraries() { "$PYTHON" tools/check_source.py libraries; }
 lint_lengths() { "$PYTHON" tools/check_source.py lengths; }
 lint_banned() { "$PYTHON" tools/check_source.py banned; }
+lint_twice() { "$PYTHON" tools/check_source.py twice; }
 lint_listed() { "$PYTHON" tools/check_source.py listed; }
 lint_rules() { "$PYTHON" -m pytest -q -p no:cacheprovider tools; }
 

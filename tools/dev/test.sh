@@ -18,7 +18,7 @@ few seconds, and lint. The last line is `N passed, N failed` for all of it. Logs
                   programs whose name contains EXPRESSION
 
 PHANTOM_CI_TESTS_MUST_RUN=1 makes a skipped test a failed one. PHANTOM_CI_TEST_JOBS is the number of end-to-end
-tests at once (default: twice the processors).
+tests at once (default: three times the processors).
 EOF
 }
 
@@ -100,7 +100,7 @@ pytest_section() {
     rm -f "$report"
     (
         export PHANTOM_CI_BUILD_DIR=$ROOT/build/$kind
-        exec "$PYTHON" -m pytest "tests/$folder" -q -n "${PHANTOM_CI_TEST_JOBS:-$((2 * $(cores)))}" \
+        exec "$PYTHON" -m pytest "tests/$folder" -q -n "${PHANTOM_CI_TEST_JOBS:-$((3 * $(cores)))}" \
             -p no:cacheprovider --junitxml="$report" "$@"
     ) >"$LOGS/$folder-$kind.log" 2>&1 </dev/null
     status=$?
