@@ -5,12 +5,18 @@ import time
 MINUTE_MS = 60_000
 
 
-def wait_between_looks(phantom):
-    """The time from the last look to the next, once a look that is asked for has ended."""
+def look_now(phantom):
+    """A look that is asked for, once it has ended."""
     before = phantom.repo()["last_ok"] or 0
     phantom.cli("poll", "app", check=0)
-    repo = phantom.wait_until(lambda: (lambda r: r["last_ok"] > before and r["next_look"] and r)(phantom.repo()),
+    return phantom.wait_until(lambda: (lambda r: r["last_ok"] > before and r["next_look"] and r)(phantom.repo()),
                               what="another look")
+
+
+def wait_between_looks(phantom):
+    """The time from a look to the next; not from the first of a daemon, after which it comes anywhere in the interval."""
+    look_now(phantom)
+    repo = look_now(phantom)
     return repo["next_look"] - repo["last_look"]
 
 
