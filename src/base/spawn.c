@@ -66,6 +66,10 @@ static void reset_signals(const struct plan *plan)
     for (int number = 1; number < NSIG; number++) {
         sigaction(number, &action, NULL);
     }
+    if (plan->options->ignore_sigpipe) {
+        action.sa_handler = SIG_IGN;
+        sigaction(SIGPIPE, &action, NULL);
+    }
     sigprocmask(SIG_SETMASK, &plan->no_signals, NULL);
 }
 

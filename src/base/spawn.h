@@ -44,6 +44,7 @@ struct spawn_options {
     bool new_session; /* setsid(): own session and process group */
     /* Linux: sent to the child when this thread's process ends; 0 = none */
     int parent_death_signal;
+    bool ignore_sigpipe;               /* SIGPIPE, which else has its default as every signal */
     const struct spawn_limits *limits; /* or NULL */
 };
 
@@ -51,7 +52,7 @@ struct spawn_options {
     {                                                                                              \
         .argv = NULL, .envp = NULL, .directory = NULL, .stdin_fd = SPAWN_FD_NULL,                  \
         .stdout_fd = SPAWN_FD_NULL, .stderr_fd = SPAWN_FD_NULL, .pass_fds = NULL, .pass_count = 0, \
-        .new_session = false, .parent_death_signal = 0, .limits = NULL                             \
+        .new_session = false, .parent_death_signal = 0, .ignore_sigpipe = false, .limits = NULL    \
     }
 
 enum spawn_stage {

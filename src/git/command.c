@@ -401,6 +401,8 @@ static bool run(const char *const *arguments, const char *const *environment,
     options.spawn.envp = environment;
     options.spawn.new_session = true;
     options.spawn.parent_death_signal = SIGKILL;
+    /* git (2.39) dies of it when ssh-keygen gives a broken signature up before it has read all. */
+    options.spawn.ignore_sigpipe = true;
     const struct spawn_limits spawn_limits = {.file_max_bytes =
                                                   limits ? limits->file_max_bytes : 0};
     options.spawn.limits = &spawn_limits;

@@ -28,6 +28,21 @@ static struct spawn_run_options run_options(const char *const *argv)
     return options;
 }
 
+static void run__sigpipe_ignored__the_child_lives_on(void)
+{
+    const char *const argv[] = {"sh", "-c", "kill -PIPE $$; echo alive", NULL};
+    for (int ignore = 0; ignore < 2; ignore++) {
+        struct spawn_run_options options = run_options(argv);
+        struct spawn_result result = {0};
+        g_autoptr(GError) error = NULL;
+        options.spawn.ignore_sigpipe = ignore;
+        spawn_run(&options, &result, &error);
+        g_assert_no_error(error);
+        g_assert_cmpstr(result.out, ==, ignore ? "alive\n" : "");
+        spawn_result_clear(&result);
+    }
+}
+
 static void start__program_that_cannot_be_executed__names_stage_and_errno(void)
 {
     g_autofree char *plain = g_build_filename(place, "plain", NULL);
@@ -300,6 +315,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     place = g_dir_make_tmp("phantom_ci-XXXXXX", NULL);
 #define ADD(name) g_test_add_func("/base/" #name, name)
+    ADD(run__sigpipe_ignored__the_child_lives_on);
     ADD(start__program_that_cannot_be_executed__names_stage_and_errno);
     ADD(start__limits__are_those_of_the_child);
     ADD(start__group_that_cannot_be_joined__is_told_as_a_limit);
