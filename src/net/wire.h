@@ -19,8 +19,8 @@ enum {
      * process, and a new one 2 ms: the one that waited longest makes room. */
     WIRE_IDLE_MAX = 128,
     /* While so many transfers run, what comes within a few milliseconds is worked on together: to
-     * be woken for each answer costs as much as the answer. */
-    WIRE_TOGETHER_LEAST = 8,
+     * be woken for each answer, and the daemon after it, costs as much as the answer. */
+    WIRE_TOGETHER_LEAST = 2,
     WIRE_TOGETHER_MS = 10,
 };
 
