@@ -53,7 +53,7 @@ packages_test() {
         echo clang clang-format clang-tidy cppcheck shellcheck python3 python3-pytest \
             python3-pytest-xdist python3-yaml openssh-server nginx-light fcgiwrap libnginx-mod-http-echo strace \
             procps sqlite3 openssl systemd systemd-container dbus util-linux passwd mandoc bash zsh fish \
-            gitolite3 iproute2 nftables
+            gitolite3 iproute2 nftables gnupg
         # libFuzzer and clang's sanitizers: a package of its own since clang 14.
         if apt-cache show libclang-rt-dev >/dev/null 2>&1; then
             echo libclang-rt-dev
@@ -63,18 +63,18 @@ packages_test() {
         echo clang clang-tools-extra compiler-rt libasan libubsan cppcheck ShellCheck python3 \
             python3-pytest python3-pytest-xdist python3-pyyaml openssh-server nginx fcgiwrap strace procps-ng \
             sqlite openssl systemd systemd-container mandoc zsh fish git-daemon gitolite3 iproute \
-            nftables
+            nftables gnupg2
         ;;
     pacman)
         echo clang compiler-rt cppcheck shellcheck python python-pytest python-pytest-xdist python-yaml openssh \
-            nginx fcgiwrap strace procps-ng gitolite iproute2 nftables
+            nginx fcgiwrap strace procps-ng gitolite iproute2 nftables gnupg
         ;;
     apk)
         echo clang clang-extra-tools compiler-rt cppcheck shellcheck python3 py3-pytest \
             py3-pytest-xdist py3-yaml openssh-server nginx fcgiwrap strace procps git-daemon gitolite iproute2 \
-            nftables
+            nftables gnupg
         ;;
-    brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap ;;
+    brew) echo llvm clang-format cppcheck shellcheck python pytest pyyaml nginx fcgiwrap gnupg ;;
     esac
 }
 
