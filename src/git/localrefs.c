@@ -48,6 +48,7 @@ struct local_refs {
     bool asked_for_owner;
     enum state state;
     bool is_anchored; /* what was read would not be there if the repository were gone */
+    bool is_loose;    /* all that was read: packed-refs has no say in it */
     char digest[REFSET_DIGEST_LENGTH + 1];
     unsigned looks;
     int64_t settle_ms;
@@ -317,9 +318,10 @@ static bool repository_stands(const struct local_refs *local)
 static bool stands(struct local_refs *local)
 {
     const char *directory = local->repository.common_directory;
+    bool is_loose = local->state == READ && local->is_loose;
     /* packed-refs last, as in reading */
     return directory && repository_stands(local) && loose_refs_stand(&local->loose, directory) &&
-           packed_refs_stand(&local->packed, directory);
+           (is_loose || packed_refs_stand(&local->packed, directory));
 }
 
 static enum local_refs_result ask_git(struct local_refs *local, GError **error)
@@ -349,6 +351,7 @@ static enum local_refs_result read_again(struct local_refs *local, bool stood, G
     local->state = READ;
     local->is_anchored = !local->repository.link.path && (packed_refs_are_there(&local->packed) ||
                                                           loose_refs_are_there(&local->loose));
+    local->is_loose = loose_refs_hide_packed(&local->loose);
     if (before == READ && strcmp(digest, local->digest) == 0) {
         return LOCAL_REFS_SAME;
     }

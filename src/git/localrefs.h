@@ -28,7 +28,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-enum { LOCAL_REFS_CONFIGURATION_EVERY = 8, LOCAL_REFS_SEARCH_EVERY = 64 };
+enum { LOCAL_REFS_CONFIGURATION_EVERY = 16, LOCAL_REFS_SEARCH_EVERY = 64 };
 
 struct local_refs;
 

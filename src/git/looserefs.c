@@ -269,6 +269,17 @@ bool loose_refs_are_there(const struct loose_refs *loose)
     return false;
 }
 
+bool loose_refs_hide_packed(const struct loose_refs *loose)
+{
+    for (guint i = 0; i < loose->named->len; i++) {
+        const struct loose_ref *ref = loose->named->pdata[i];
+        if (ref->kind == LOOSE_REF_ABSENT) {
+            return false;
+        }
+    }
+    return !loose->heads;
+}
+
 static bool stands(char path[PATH_MAX], size_t at, const char *name, bool follow,
                    const struct stamp_trust *trust)
 {

@@ -69,6 +69,9 @@ const struct loose_ref *loose_refs_find(const struct loose_refs *loose, const ch
 /* Is there any file or directory among them? */
 bool loose_refs_are_there(const struct loose_refs *loose);
 
+/* Is each ref that may be asked for there as a file, so that none counts that is packed? */
+bool loose_refs_hide_packed(const struct loose_refs *loose);
+
 /* `directory`: path of the common directory. */
 bool loose_refs_stand(struct loose_refs *loose, const char *directory);
 

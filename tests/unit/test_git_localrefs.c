@@ -182,6 +182,33 @@ static void test_unchanged(void)
     fixture_clear(&fixture);
 }
 
+/* A look at the loose file is enough, until that is gone. */
+static void test_packed_beside_loose(void)
+{
+    struct fixture fixture;
+    struct observer observer;
+    fixture_init(&fixture);
+    g_autofree char *first = commit(&fixture, "echo 1 >a");
+    g_free(sh(fixture.source, "git pack-refs --all"));
+    g_free(commit(&fixture, "echo 2 >a"));
+    observer_init(&observer, fixture.source, main_only);
+    assert_result(&observer, LOCAL_REFS_READ);
+    settle(&observer);
+    g_free(sh(fixture.source, "git branch other; git pack-refs --all --no-prune"));
+    gint64 before = count_reads(), own = count_reads() - before, begun = count_reads();
+    g_assert_cmpint(look_given(&observer, NULL), ==, LOCAL_REFS_SAME);
+    g_assert_cmpint(count_reads() - begun, ==, own);
+    g_free(sh(fixture.source, "rm .git/refs/heads/main"));
+    assert_result(&observer, LOCAL_REFS_SAME);
+    g_free(sh(fixture.source,
+              "sed -i 's/^.* refs.heads.main$/%s refs\\/heads\\/main/' "
+              ".git/packed-refs",
+              first));
+    assert_result(&observer, LOCAL_REFS_READ);
+    observer_clear(&observer);
+    fixture_clear(&fixture);
+}
+
 /* As long as a stamp is young it proves nothing (base/stamp.h): the file is read each time. */
 static void test_young(void)
 {
@@ -515,6 +542,8 @@ int main(int argc, char **argv)
     g_test_add_func("/localrefs/worktree__branches__are_those_of_the_repository", test_worktree);
     g_test_add_func("/localrefs/repository__gone__is_told_at_once", test_gone);
     g_test_add_func("/localrefs/look__nothing_changed__reads_nothing", test_unchanged);
+    g_test_add_func("/localrefs/look__packed_refs_behind_a_loose_one_change__reads_nothing",
+                    test_packed_beside_loose);
     g_test_add_func("/localrefs/look__stamps_are_young__reads_again", test_young);
     g_test_add_func("/localrefs/look__files_written_in_place__reads_them", test_written_in_place);
     g_test_add_func("/localrefs/look__only_git_can_tell__is_left_to_git", test_left_to_git);
