@@ -13,19 +13,33 @@
 #include "base/text.h"
 #include "daemon/launch.h"
 
-/* A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are
- * the same number in a record that was not read while it was being written. */
+/* The file, of the machine that it is on:
+ * 1. a record of the daemon, which says how many sections there are;
+ * 2. the times of each section, one struct times after the other;
+ * 3. a record of each section, in the same order.
+ * A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are
+ * the same number in a record that was not read while it was being written; so are `begin` and
+ * `end` of times. */
 enum {
     ERROR_MAX_BYTES = 400,
     ERROR_SHORT_BYTES = 100, /* when there is no room for more */
     FILE_MAX_BYTES = 256 * 1024 * 1024,
     RECORDS_AT_ONCE = 64,
+    TIMES_AT_ONCE = 512,
 };
+
+struct times {
+    uint64_t begin;
+    int64_t last_look_ms, last_ok_ms, next_look_ms;
+    uint64_t end;
+};
+
+enum touched { UNTOUCHED, TOUCHED_TIMES, TOUCHED_ALL };
 
 struct entry {
     struct look_status status; /* the first member: a status is its entry */
-    unsigned slot;             /* its record in the file; 0 is the daemon's own */
-    bool touched;
+    unsigned slot;             /* its place in the file */
+    enum touched touched;
 };
 
 struct look_book {
@@ -35,6 +49,7 @@ struct look_book {
     GPtrArray *touched;  /* of struct entry * */
     struct look_summary summary;
     bool summary_touched;
+    unsigned sections; /* in the file */
     unsigned generation;
     int64_t flushed_ms; /* monotonic */
 };
@@ -62,13 +77,12 @@ static bool is_whole(json_t *root)
     return json_is_integer(begin) && json_equal(begin, json_object_get(root, "h"));
 }
 
-static struct look_status *status_from_json(json_t *root)
+static struct look_status *status_from_json(json_t *root, const struct times *times)
 {
     const char *repo = NULL, *error = NULL, *road = NULL, *learned = NULL, *moved_to = NULL;
-    json_int_t last_look = 0, last_ok = 0, next_look = 0, failures = 0;
+    json_int_t failures = 0;
     int is_watched = 0;
-    if (json_unpack(root, "{s:s,s:I,s:I,s:I,s:I,s?b,s?s,s?s,s?s,s?s}", "repo", &repo, "last_look",
-                    &last_look, "last_ok", &last_ok, "next_look", &next_look, "failures", &failures,
+    if (json_unpack(root, "{s:s,s:I,s?b,s?s,s?s,s?s,s?s}", "repo", &repo, "failures", &failures,
                     "watched", &is_watched, "error", &error, "road", &road, "learned", &learned,
                     "moved_to", &moved_to) != 0) {
         return NULL;
@@ -76,9 +90,9 @@ static struct look_status *status_from_json(json_t *root)
     struct look_status *status = g_new0(struct look_status, 1);
     *status = (struct look_status){
         .repo = g_strdup(repo),
-        .last_look_ms = last_look,
-        .last_ok_ms = last_ok,
-        .next_look_ms = next_look,
+        .last_look_ms = times->last_look_ms,
+        .last_ok_ms = times->last_ok_ms,
+        .next_look_ms = times->next_look_ms,
         .failures = (unsigned)failures,
         .is_watched = is_watched,
         .error = g_strdup(error),
@@ -87,14 +101,6 @@ static struct look_status *status_from_json(json_t *root)
         .moved_to = g_strdup(moved_to),
     };
     return status;
-}
-
-static void summary_from_json(json_t *root, struct look_summary *summary)
-{
-    json_int_t late = 0, at = 0;
-    if (json_unpack(root, "{s:I,s:I}", "late", &late, "at", &at) == 0) {
-        *summary = (struct look_summary){late, at};
-    }
 }
 
 /* Fills one record; false when it does not fit. Takes `root` over. */
@@ -116,13 +122,10 @@ static bool fill_record(char *record, json_t *root)
 static json_t *status_to_json(const struct look_status *status, unsigned generation,
                               const char *error, const char *moved_to)
 {
-    return json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:s*,s:s*,s:s*,s:s*,s:I}", "g",
-                     (json_int_t)generation, "repo", status->repo, "last_look",
-                     (json_int_t)status->last_look_ms, "last_ok", (json_int_t)status->last_ok_ms,
-                     "next_look", (json_int_t)status->next_look_ms, "failures",
-                     (json_int_t)status->failures, "watched", (int)status->is_watched, "road",
-                     status->road, "learned", status->learned, "moved_to", moved_to, "error", error,
-                     "h", (json_int_t)generation);
+    return json_pack("{s:I,s:s,s:I,s:b,s:s*,s:s*,s:s*,s:s*,s:I}", "g", (json_int_t)generation,
+                     "repo", status->repo, "failures", (json_int_t)status->failures, "watched",
+                     (int)status->is_watched, "road", status->road, "learned", status->learned,
+                     "moved_to", moved_to, "error", error, "h", (json_int_t)generation);
 }
 
 static char *cut(const char *text, size_t most)
@@ -146,11 +149,66 @@ static bool encode_status(char *record, const struct look_status *status, unsign
     return fill_record(record, status_to_json(status, generation, less, NULL));
 }
 
-static bool encode_summary(char *record, const struct look_summary *summary, unsigned generation)
+static bool encode_summary(char *record, const struct look_summary *summary, unsigned sections,
+                           unsigned generation)
 {
-    return fill_record(record, json_pack("{s:I,s:I,s:I,s:I}", "g", (json_int_t)generation, "late",
-                                         (json_int_t)summary->late_ms, "at",
-                                         (json_int_t)summary->at_ms, "h", (json_int_t)generation));
+    return fill_record(record,
+                       json_pack("{s:I,s:I,s:I,s:I,s:I}", "g", (json_int_t)generation, "late",
+                                 (json_int_t)summary->late_ms, "at", (json_int_t)summary->at_ms,
+                                 "sections", (json_int_t)sections, "h", (json_int_t)generation));
+}
+
+static size_t times_at(unsigned slot)
+{
+    return LOOK_STATUS_RECORD_BYTES + (size_t)slot * sizeof(struct times);
+}
+
+static size_t record_at(unsigned sections, unsigned slot)
+{
+    return times_at(sections) + (size_t)slot * LOOK_STATUS_RECORD_BYTES;
+}
+
+/* --------------------------------------------------------------------------------- reading */
+
+static json_t *load_record(const char *record)
+{
+    json_t *root = json_loadb(record, LOOK_STATUS_RECORD_BYTES, JSON_DISABLE_EOF_CHECK, NULL);
+    if (!is_whole(root)) {
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+/* How many sections there are; 0 when the file is not what this version writes. */
+static unsigned read_summary(const char *bytes, size_t length, struct look_summary *summary)
+{
+    json_int_t late = 0, at = 0, sections = 0;
+    json_t *root = length >= LOOK_STATUS_RECORD_BYTES ? load_record(bytes) : NULL;
+    bool good =
+        json_unpack(root, "{s:I,s:I,s:I}", "late", &late, "at", &at, "sections", &sections) == 0 &&
+        sections > 0 && sections <= FILE_MAX_BYTES / LOOK_STATUS_RECORD_BYTES &&
+        length >= record_at((unsigned)sections, 0);
+    json_decref(root);
+    if (good) {
+        *summary = (struct look_summary){late, at};
+    }
+    return good ? (unsigned)sections : 0;
+}
+
+static struct look_status *read_status(const char *bytes, size_t length, unsigned sections,
+                                       unsigned slot)
+{
+    struct times times;
+    size_t at = record_at(sections, slot);
+    if (length < at + LOOK_STATUS_RECORD_BYTES) {
+        return NULL;
+    }
+    memcpy(&times, bytes + times_at(slot), sizeof(times));
+    json_t *root = times.begin == times.end ? load_record(bytes + at) : NULL;
+    struct look_status *status = root ? status_from_json(root, &times) : NULL;
+    json_decref(root);
+    return status;
 }
 
 GHashTable *look_status_read(const char *path, struct look_summary *summary, GError **error)
@@ -167,17 +225,12 @@ GHashTable *look_status_read(const char *path, struct look_summary *summary, GEr
         g_hash_table_unref(table);
         return NULL;
     }
-    for (size_t at = 0; bytes && at + LOOK_STATUS_RECORD_BYTES <= length;
-         at += LOOK_STATUS_RECORD_BYTES) {
-        json_t *root =
-            json_loadb(bytes + at, LOOK_STATUS_RECORD_BYTES, JSON_DISABLE_EOF_CHECK, NULL);
-        struct look_status *status = is_whole(root) ? status_from_json(root) : NULL;
+    unsigned sections = read_summary(bytes, length, summary);
+    for (unsigned slot = 0; slot < sections; slot++) {
+        struct look_status *status = read_status(bytes, length, sections, slot);
         if (status) {
             g_hash_table_replace(table, status->repo, status);
-        } else if (is_whole(root)) {
-            summary_from_json(root, summary);
         }
-        json_decref(root);
     }
     return table;
 }
@@ -234,13 +287,23 @@ struct look_status *look_book_get(struct look_book *book, const char *repo)
     return g_hash_table_lookup(book->entries, repo);
 }
 
-void look_book_touch(struct look_book *book, struct look_status *status)
+static void touch(struct look_book *book, struct look_status *status, enum touched touched)
 {
     struct entry *entry = (struct entry *)status;
-    if (!entry->touched) {
-        entry->touched = true;
+    if (entry->touched == UNTOUCHED) {
         g_ptr_array_add(book->touched, entry);
     }
+    entry->touched = MAX(entry->touched, touched);
+}
+
+void look_book_touch(struct look_book *book, struct look_status *status)
+{
+    touch(book, status, TOUCHED_ALL);
+}
+
+void look_book_touch_times(struct look_book *book, struct look_status *status)
+{
+    touch(book, status, TOUCHED_TIMES);
 }
 
 void look_book_set_summary(struct look_book *book, const struct look_summary *summary)
@@ -254,14 +317,15 @@ bool look_book_flush_due(const struct look_book *book, int64_t now_ms, int64_t u
 {
     return (book->touched->len > 0 || book->summary_touched) &&
            (now_ms - book->flushed_ms >= LOOK_BOOK_FLUSH_MS ||
-            until_ms > now_ms + LOOK_BOOK_FLUSH_MS);
+            until_ms > now_ms + LOOK_BOOK_PAUSE_MS);
 }
 
-static bool write_records(const struct look_book *book, const char *records, unsigned first,
-                          unsigned count, GError **error)
+/* --------------------------------------------------------------------------------- writing */
+
+static bool write_at(const struct look_book *book, const void *bytes, size_t length, size_t at,
+                     GError **error)
 {
-    size_t length = (size_t)count * LOOK_STATUS_RECORD_BYTES;
-    ssize_t written = pwrite(book->fd, records, length, (off_t)first * LOOK_STATUS_RECORD_BYTES);
+    ssize_t written = pwrite(book->fd, bytes, length, (off_t)at);
     if (written != (ssize_t)length) {
         return error_set_errno(error, DAEMON_ERROR, written < 0 ? errno : ENOSPC, "cannot write %s",
                                book->path);
@@ -269,24 +333,75 @@ static bool write_records(const struct look_book *book, const char *records, uns
     return true;
 }
 
-bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
+static bool write_summary(struct look_book *book, GError **error)
+{
+    char record[LOOK_STATUS_RECORD_BYTES];
+    return !encode_summary(record, &book->summary, book->sections, ++book->generation) ||
+           write_at(book, record, sizeof(record), 0, error);
+}
+
+/* From `entries`, which are in the order of their slots: as many as lie side by side, from number
+ * *next on. */
+static bool write_times(struct look_book *book, const GPtrArray *entries, unsigned *next,
+                        GError **error)
+{
+    struct times times[TIMES_AT_ONCE];
+    unsigned count = 0;
+    unsigned first = ((const struct entry *)g_ptr_array_index(entries, *next))->slot;
+    for (; *next < entries->len && count < TIMES_AT_ONCE; (*next)++) {
+        const struct entry *entry = g_ptr_array_index(entries, *next);
+        if (entry->slot != first + count) {
+            break;
+        }
+        uint64_t generation = ++book->generation;
+        times[count++] =
+            (struct times){generation, entry->status.last_look_ms, entry->status.last_ok_ms,
+                           entry->status.next_look_ms, generation};
+    }
+    return write_at(book, times, count * sizeof(*times), times_at(first), error);
+}
+
+static bool write_all_times(struct look_book *book, const GPtrArray *entries, GError **error)
+{
+    bool good = true;
+    for (unsigned next = 0; good && next < entries->len;) {
+        good = write_times(book, entries, &next, error);
+    }
+    return good;
+}
+
+static int by_slot(const void *left, const void *right)
+{
+    const struct entry *const *a = left, *const *b = right;
+    return ((*a)->slot > (*b)->slot) - ((*a)->slot < (*b)->slot);
+}
+
+static bool write_touched(struct look_book *book, GError **error)
 {
     char record[LOOK_STATUS_RECORD_BYTES];
     bool good = true;
-    book->flushed_ms = now_ms;
-    for (unsigned i = 0; i < book->touched->len; i++) {
-        struct entry *entry = g_ptr_array_index(book->touched, i);
-        entry->touched = false;
-        if (good && book->fd >= 0 && encode_status(record, &entry->status, ++book->generation)) {
-            good = write_records(book, record, entry->slot, 1, error);
+    g_ptr_array_sort(book->touched, by_slot);
+    good = write_all_times(book, book->touched, error);
+    for (unsigned i = 0; good && i < book->touched->len; i++) {
+        const struct entry *entry = g_ptr_array_index(book->touched, i);
+        if (entry->touched == TOUCHED_ALL &&
+            encode_status(record, &entry->status, ++book->generation)) {
+            good = write_at(book, record, sizeof(record), record_at(book->sections, entry->slot),
+                            error);
         }
     }
-    g_ptr_array_set_size(book->touched, 0);
-    if (good && book->fd >= 0 && book->summary_touched &&
-        encode_summary(record, &book->summary, ++book->generation)) {
-        good = write_records(book, record, 0, 1, error);
+    return good && (!book->summary_touched || write_summary(book, error));
+}
+
+bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
+{
+    bool good = book->fd < 0 || write_touched(book, error);
+    for (unsigned i = 0; i < book->touched->len; i++) {
+        ((struct entry *)g_ptr_array_index(book->touched, i))->touched = UNTOUCHED;
     }
+    g_ptr_array_set_size(book->touched, 0);
     book->summary_touched = false;
+    book->flushed_ms = now_ms;
     return good;
 }
 
@@ -303,9 +418,9 @@ static GPtrArray *keep_entries(struct look_book *book, const char *const *repos)
             entry = g_new0(struct entry, 1);
             entry->status.repo = g_strdup(*repos);
         }
-        g_ptr_array_add(order, entry);
         entry->slot = order->len;
-        entry->touched = false;
+        entry->touched = UNTOUCHED;
+        g_ptr_array_add(order, entry);
         g_hash_table_insert(book->entries, entry->status.repo, entry);
     }
     g_hash_table_unref(old);
@@ -315,25 +430,27 @@ static GPtrArray *keep_entries(struct look_book *book, const char *const *repos)
 static bool write_all(struct look_book *book, const GPtrArray *order, GError **error)
 {
     g_autofree char *records = g_malloc((size_t)RECORDS_AT_ONCE * LOOK_STATUS_RECORD_BYTES);
-    unsigned filled = 1;
     unsigned first = 0;
-    encode_summary(records, &book->summary, ++book->generation);
-    for (unsigned i = 0; i < order->len; i++) {
-        const struct entry *entry = g_ptr_array_index(order, i);
-        char *record = records + (size_t)filled * LOOK_STATUS_RECORD_BYTES;
-        if (!encode_status(record, &entry->status, ++book->generation)) {
-            memset(record, ' ', LOOK_STATUS_RECORD_BYTES); /* a name too long to show */
-        }
-        filled++;
-        if (filled == RECORDS_AT_ONCE || i + 1 == order->len) {
-            if (!write_records(book, records, first, filled, error)) {
-                return false;
-            }
-            first += filled;
-            filled = 0;
-        }
+    book->sections = order->len;
+    if (!write_summary(book, error) || !write_all_times(book, order, error)) {
+        return false;
     }
-    return order->len > 0 || write_records(book, records, 0, 1, error);
+    while (first < order->len) {
+        unsigned count = MIN(order->len - first, RECORDS_AT_ONCE);
+        for (unsigned i = 0; i < count; i++) {
+            const struct entry *entry = g_ptr_array_index(order, first + i);
+            char *record = records + (size_t)i * LOOK_STATUS_RECORD_BYTES;
+            if (!encode_status(record, &entry->status, ++book->generation)) {
+                memset(record, ' ', LOOK_STATUS_RECORD_BYTES); /* a name too long to show */
+            }
+        }
+        if (!write_at(book, records, (size_t)count * LOOK_STATUS_RECORD_BYTES,
+                      record_at(book->sections, first), error)) {
+            return false;
+        }
+        first += count;
+    }
+    return true;
 }
 
 bool look_book_set_repos(struct look_book *book, const char *const *repos, GError **error)

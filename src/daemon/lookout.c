@@ -28,7 +28,7 @@ static void begun(const struct poll_look *look, void *data)
     if (status) {
         status->last_look_ms = look->begun_ms;
         status->next_look_ms = 0;
-        look_book_touch(lookout->book, status);
+        look_book_touch_times(lookout->book, status);
     }
 }
 
@@ -89,18 +89,23 @@ static void ended(const struct poll_look *look, const struct poll_end *end, void
     if (!status) {
         return;
     }
+    bool is_news = status->failures != end->failures || status->is_watched != end->is_watched;
     status->failures = end->failures;
+    status->is_watched = end->is_watched;
     status->next_look_ms = end->next_ms;
     status->last_look_ms = look->begun_ms;
-    status->is_watched = end->is_watched;
     if (!end->failure) {
         status->last_ok_ms = clock_now_ms();
     }
     bool other_result = replace(&status->error, end->failure ? end->failure->message : NULL);
     bool other_place = replace(&status->moved_to, end->moved_to);
     bool other_road = replace(&status->road, end->road);
-    replace(&status->learned, end->learned);
-    look_book_touch(lookout->book, status);
+    bool learned = replace(&status->learned, end->learned);
+    if (is_news || other_result || other_place || other_road || learned) {
+        look_book_touch(lookout->book, status);
+    } else {
+        look_book_touch_times(lookout->book, status);
+    }
     if (other_result || other_place || other_road) {
         flush(lookout); /* who reads of it in the log finds it in the file */
     }

@@ -136,6 +136,34 @@ static void book__more_records_than_one_write_takes__all_are_there(void)
     tear_down(&place);
 }
 
+static void book__times_touched_with_gaps__all_are_read_back(void)
+{
+    struct place place;
+    const char *const repos[] = {"a", "b", "c", "d", "e", NULL};
+    static const char *const touched[] = {"e", "a", "d", "b"};
+    set_up(&place, repos);
+    look_book_get(place.book, "c")->last_look_ms = 99;
+    for (unsigned i = 0; i < G_N_ELEMENTS(touched); i++) {
+        struct look_status *status = look_book_get(place.book, touched[i]);
+        status->last_look_ms = 1 + i;
+        status->failures = 7;
+        look_book_touch_times(place.book, status);
+    }
+    look_book_touch(place.book, look_book_get(place.book, "b"));
+    look_book_touch_times(place.book, look_book_get(place.book, "b"));
+    g_assert_true(look_book_flush(place.book, 1, NULL));
+    g_autoptr(GHashTable) table = read_all(&place, NULL);
+    g_assert_cmpuint(g_hash_table_size(table), ==, 5);
+    for (unsigned i = 0; i < G_N_ELEMENTS(touched); i++) {
+        const struct look_status *status = g_hash_table_lookup(table, touched[i]);
+        g_assert_cmpint(status->last_look_ms, ==, 1 + i);
+        g_assert_cmpuint(status->failures, ==, g_str_equal(touched[i], "b") ? 7 : 0);
+    }
+    const struct look_status *untouched = g_hash_table_lookup(table, "c");
+    g_assert_cmpint(untouched->last_look_ms, ==, 0);
+    tear_down(&place);
+}
+
 static void flush_due__touched__once_a_second_or_before_a_long_sleep(void)
 {
     struct place place;
@@ -145,8 +173,8 @@ static void flush_due__touched__once_a_second_or_before_a_long_sleep(void)
     g_assert_true(look_book_flush_due(place.book, 5000, 5001));
     g_assert_true(look_book_flush(place.book, 5000, NULL));
     look_book_touch(place.book, look_book_get(place.book, "app"));
-    g_assert_false(look_book_flush_due(place.book, 5100, 5200));
-    g_assert_true(look_book_flush_due(place.book, 5100, 5100 + LOOK_BOOK_FLUSH_MS + 1));
+    g_assert_false(look_book_flush_due(place.book, 5100, 5100 + LOOK_BOOK_PAUSE_MS));
+    g_assert_true(look_book_flush_due(place.book, 5100, 5100 + LOOK_BOOK_PAUSE_MS + 1));
     g_assert_true(look_book_flush_due(place.book, 5100, INT64_MAX));
     g_assert_true(look_book_flush_due(place.book, 6000, 6001));
     tear_down(&place);
@@ -201,6 +229,31 @@ static void record__no_room_for_all__the_error_stays_in_part(void)
     tear_down(&place);
 }
 
+static void check_read(const struct place *place, const char *bytes, size_t length,
+                       unsigned expected)
+{
+    g_assert_true(g_file_set_contents(place->path, bytes, (gssize)length, NULL));
+    g_autoptr(GHashTable) table = read_all(place, NULL);
+    g_assert_cmpuint(g_hash_table_size(table), ==, expected);
+}
+
+static void read__torn_or_cut_off__leaves_out_what_is_not_whole(void)
+{
+    struct place place;
+    g_autofree char *bytes = NULL;
+    size_t length = 0;
+    set_up(&place, (const char *const[]){"app", "web", NULL});
+    g_assert_true(g_file_get_contents(place.path, &bytes, &length, NULL));
+    check_read(&place, bytes, length, 2);
+    check_read(&place, bytes, length - 1, 1);
+    check_read(&place, bytes, length - 2 * LOOK_STATUS_RECORD_BYTES - 1, 0);
+    bytes[LOOK_STATUS_RECORD_BYTES]++; /* the times of app */
+    check_read(&place, bytes, length, 1);
+    bytes[length - LOOK_STATUS_RECORD_BYTES + 1] = 'x'; /* the record of web */
+    check_read(&place, bytes, length, 0);
+    tear_down(&place);
+}
+
 static void read__absence_and_garbage__are_empty_tables(void)
 {
     struct place place;
@@ -241,10 +294,12 @@ int main(int argc, char **argv)
     ADD(book__other_repos__keeps_those_that_stay_and_drops_the_rest);
     ADD(book__opened_again__knows_what_the_last_one_wrote);
     ADD(book__more_records_than_one_write_takes__all_are_there);
+    ADD(book__times_touched_with_gaps__all_are_read_back);
     ADD(flush_due__touched__once_a_second_or_before_a_long_sleep);
     ADD(summary__changed__is_read_back);
     ADD(record__long_error__is_cut_at_a_character);
     ADD(record__no_room_for_all__the_error_stays_in_part);
+    ADD(read__torn_or_cut_off__leaves_out_what_is_not_whole);
     ADD(read__absence_and_garbage__are_empty_tables);
     ADD(set_repos__no_room_for_the_file__fails_and_the_book_stays_usable);
     return g_test_run();
