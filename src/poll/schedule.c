@@ -53,3 +53,8 @@ int64_t schedule_slack(int64_t interval_ms)
 {
     return MIN(interval_ms / 100, SCHEDULE_SLACK_MAX_MS);
 }
+
+int64_t schedule_slack_here(int64_t interval_ms)
+{
+    return interval_ms / 10;
+}

@@ -81,6 +81,17 @@ static void schedule_slack__is_a_hundredth_and_never_long(void)
     g_assert_cmpint(schedule_slack(86400000), ==, SCHEDULE_SLACK_MAX_MS);
 }
 
+static void schedule_slack_here__covers_the_jitter_of_an_interval(void)
+{
+    static const int64_t intervals_ms[] = {1000, 60000, 86400000};
+    for (size_t i = 0; i < G_N_ELEMENTS(intervals_ms); i++) {
+        int64_t least_ms = schedule_after_success(intervals_ms[i], false, 0);
+        int64_t most_ms = schedule_after_success(intervals_ms[i], false, UINT32_MAX);
+        g_assert_cmpint(schedule_slack_here(intervals_ms[i]), >=, most_ms - least_ms);
+        g_assert_cmpint(schedule_slack_here(intervals_ms[i]), <, intervals_ms[i] / 4);
+    }
+}
+
 static char *main_only[] = {(char *)"main", NULL};
 static char *main_and_release[] = {(char *)"main", (char *)"release/*", NULL};
 static char *nothing[] = {NULL};
@@ -294,6 +305,8 @@ int main(int argc, char **argv)
     g_test_add_func("/poll/schedule_watched__is_a_safety_net", schedule_watched__is_a_safety_net);
     g_test_add_func("/poll/schedule_slack__is_a_hundredth_and_never_long",
                     schedule_slack__is_a_hundredth_and_never_long);
+    g_test_add_func("/poll/schedule_slack_here__covers_the_jitter_of_an_interval",
+                    schedule_slack_here__covers_the_jitter_of_an_interval);
     g_test_add_func("/poll/detect__every_situation__has_its_verdict",
                     detect__every_situation__has_its_verdict);
     g_test_add_func("/poll/detect__known_branch_no_longer_asked_for__is_unwanted",
