@@ -10,8 +10,8 @@ git-upload-pack is part of git's look. Starting up and first looks are over befo
 
 Looks are counted where they arrive: answered POSTs in nginx's log, sessions in sshd's. On local paths the daemon's own
 word is taken, `phantom_ci repo --json`, which is asked several times a second for the time of the last look at each.
-There the daemon is kept from watching (parts/roads.py): a repository that it watches needs no look while nothing
-happens. Where that can't be, each interval that passed for each repository stands for a look.
+For "local" the daemon is kept from watching (parts/roads.py): a repository that it watches needs no look while nothing
+happens. "watched" is the same without that: there each interval that passed for each repository stands for a look.
 
 "wall" is the time of a phase divided by its looks: with one rival at a time, how long a look takes; for the others,
 how many get done. The servers share this machine, and bound it on the roads that have one.
@@ -32,6 +32,7 @@ from parts.tree import KEEPER, Tree
 
 INTERVAL_S = 1
 SETTLE_S = 1.5
+AGE_S = 5  # files written a moment ago are read with each look, until their time stamps tell of changes (base/stamp.h)
 SAMPLE_S = 0.3
 
 
@@ -113,6 +114,7 @@ def run_road(name, directory, repositories, options):
             tree = Tree(phantom.start(log, [*KEEPER, *road.before]))
         try:
             phantom.wait_for_baselines(900)
+            time.sleep(AGE_S)
             rounds, watched = measure_road(road, phantom, tree, options)
             failing = [repo for repo in phantom.repos() if repo["failures"]]
             if failing:

@@ -162,4 +162,12 @@ class Local:
         pass
 
 
-ROADS = {road.name: road for road in (Http, Https, Ssh, Local)}
+class Watched(Local):
+    """The same paths, as a daemon that is kept from nothing sees them."""
+
+    name = "watched"
+    before = []
+    server_name = "paths of this machine, watched"
+
+
+ROADS = {road.name: road for road in (Http, Https, Ssh, Local, Watched)}

@@ -13,7 +13,7 @@ Builds a release build and runs the scripts of bench/, one a claim: each measure
 same run, what it is compared with, and prints the figures. The options are the scripts' own:
 
   detection   what a look costs, beside `git ls-remote`, over http, https, ssh and on local paths
-              --json --roads=http,https,ssh,local --repositories=500 --rounds=3 --seconds=6
+              --json --roads=http,https,ssh,local,watched --repositories=500 --rounds=3 --seconds=6
   fleet       10,000 repositories in one daemon: CPU, memory, descriptors, late looks
               --json --roads=http,local --repositories=10000 --interval=60 --seconds=90
   idle        what nothing costs, beside Buildbot
