@@ -340,24 +340,26 @@ static bool write_summary(struct look_book *book, GError **error)
            write_at(book, record, sizeof(record), 0, error);
 }
 
+static struct times times_of(const struct entry *entry, uint64_t generation)
+{
+    const struct look_status *status = &entry->status;
+    return (struct times){generation, status->last_look_ms, status->last_ok_ms,
+                          status->next_look_ms, generation};
+}
+
 /* From `entries`, which are in the order of their slots: as many as lie side by side, from number
  * *next on. */
 static bool write_times(struct look_book *book, const GPtrArray *entries, unsigned *next,
                         GError **error)
 {
     struct times times[TIMES_AT_ONCE];
+    const struct entry *entry = g_ptr_array_index(entries, *next);
+    unsigned first = entry->slot;
     unsigned count = 0;
-    unsigned first = ((const struct entry *)g_ptr_array_index(entries, *next))->slot;
-    for (; *next < entries->len && count < TIMES_AT_ONCE; (*next)++) {
-        const struct entry *entry = g_ptr_array_index(entries, *next);
-        if (entry->slot != first + count) {
-            break;
-        }
-        uint64_t generation = ++book->generation;
-        times[count++] =
-            (struct times){generation, entry->status.last_look_ms, entry->status.last_ok_ms,
-                           entry->status.next_look_ms, generation};
-    }
+    do {
+        times[count++] = times_of(entry, ++book->generation);
+        entry = ++*next < entries->len ? g_ptr_array_index(entries, *next) : NULL;
+    } while (entry && entry->slot == first + count && count < TIMES_AT_ONCE);
     return write_at(book, times, count * sizeof(*times), times_at(first), error);
 }
 
