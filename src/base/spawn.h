@@ -18,18 +18,24 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A control group, cgroups(7). To move a process to another one of version 2, or with its
+ * cgroup.procs, makes the kernel wait for all its processors; the ways taken here do not. */
+struct spawn_group {
+    bool unified; /* version 2 */
+    int fd;       /* its directory; of version 1 its file "tasks", opened for writing */
+};
+
 /* What the child does to itself before it executes, so that nothing it starts escapes it. */
 struct spawn_limits {
-    /* opened cgroup.procs files of the groups that it joins; at most SPAWN_MAX_JOINED */
-    const int *join_fds;
-    int join_count;
+    const struct spawn_group *groups; /* that it joins; at most SPAWN_MAX_GROUPS */
+    int group_count;
     int nice;                  /* added to this process's; 0 = nothing */
     const char *oom_score_adj; /* "500", as proc(5) takes it, if it can be set; NULL = as it is */
     int64_t file_max_bytes;    /* RLIMIT_FSIZE; 0 = as it is */
     int64_t processes_max;     /* RLIMIT_NPROC; 0 = as it is */
 };
 
-enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8, SPAWN_MAX_JOINED = 8 };
+enum { SPAWN_FD_NULL = -1, SPAWN_FD_INHERIT = -2, SPAWN_MAX_PASSED = 8, SPAWN_MAX_GROUPS = 8 };
 
 struct spawn_options {
     /* argv[0] with a slash is a path, else it is looked for in PATH of `envp` */

@@ -38,7 +38,7 @@ static unsigned try_places(const GPtrArray *places, bool are_ours)
     struct cgroup *cgroup = cgroup_new(places, name);
     unsigned kept = cgroup_make(cgroup, &wanted);
     struct spawn_limits limits = {.nice = 0};
-    limits.join_fds = cgroup_join_fds(cgroup, &limits.join_count);
+    limits.groups = cgroup_groups(cgroup, &limits.group_count);
     if (are_ours && !try_limits(&limits, NULL)) {
         kept = 0;
     }

@@ -123,11 +123,11 @@ void limits_begin(struct limits *limits, struct spawn_limits *spawn)
         .oom_score_adj = limits->raises_oom_score ? G_STRINGIFY(STEP_OOM_SCORE) : NULL,
         .file_max_bytes = repo->disk_max_bytes,
     };
-    spawn->join_fds = cgroup_join_fds(limits->cgroup, &spawn->join_count);
+    spawn->groups = cgroup_groups(limits->cgroup, &spawn->group_count);
     if (fault_point("limits.join")) {
-        static const int closed = -1;
-        spawn->join_fds = &closed;
-        spawn->join_count = 1;
+        static const struct spawn_group closed = {.fd = -1};
+        spawn->groups = &closed;
+        spawn->group_count = 1;
     }
     limits->taken_peak_bytes = 0;
     limits->taken_peak_tasks = 0;

@@ -121,7 +121,7 @@ GPtrArray *cgroup_parse_places(const char *membership, const char *mounts)
         unsigned abilities = abilities_of(parts[1]);
         bool unified = strcmp(parts[0], "0") == 0 && !*parts[1];
         char *directory = abilities || unified ? find_mounted(mounts, parts[1], parts[2]) : NULL;
-        if (directory && places->len < SPAWN_MAX_JOINED) {
+        if (directory && places->len < SPAWN_MAX_GROUPS) {
             struct cgroup_place *place = g_new0(struct cgroup_place, 1);
             *place = (struct cgroup_place){g_steal_pointer(&directory), unified, abilities};
             g_ptr_array_add(places, place);
@@ -236,31 +236,41 @@ unsigned cgroup_abilities(const GPtrArray *places)
 struct cgroup {
     unsigned count;
     char **directories; /* of `count` groups, NULL-terminated */
-    bool unified[SPAWN_MAX_JOINED];
-    unsigned abilities[SPAWN_MAX_JOINED];
-    int join_fds[SPAWN_MAX_JOINED];
-    int join_count;
+    bool unified[SPAWN_MAX_GROUPS];
+    unsigned abilities[SPAWN_MAX_GROUPS];
+    struct spawn_group groups[SPAWN_MAX_GROUPS]; /* those that are made */
+    int group_count;
 };
+
+static void add_places(struct cgroup *cgroup, const GPtrArray *places, const char *name,
+                       bool unified)
+{
+    for (unsigned i = 0; i < places->len && cgroup->count < SPAWN_MAX_GROUPS; i++) {
+        const struct cgroup_place *place = g_ptr_array_index(places, i);
+        if (place->unified == unified) {
+            cgroup->directories[cgroup->count] = g_build_filename(place->directory, name, NULL);
+            cgroup->unified[cgroup->count] = place->unified;
+            cgroup->abilities[cgroup->count] = place->abilities;
+            cgroup->count++;
+        }
+    }
+}
 
 struct cgroup *cgroup_new(const GPtrArray *places, const char *name)
 {
     struct cgroup *cgroup = g_new0(struct cgroup, 1);
     cgroup->directories = g_new0(char *, places->len + 1);
-    for (unsigned i = 0; i < places->len && i < SPAWN_MAX_JOINED; i++) {
-        const struct cgroup_place *place = g_ptr_array_index(places, i);
-        cgroup->directories[i] = g_build_filename(place->directory, name, NULL);
-        cgroup->unified[i] = place->unified;
-        cgroup->abilities[i] = place->abilities;
-        cgroup->count++;
-    }
+    /* Version 2 first: one group of it may be all that is needed. */
+    add_places(cgroup, places, name, true);
+    add_places(cgroup, places, name, false);
     return cgroup;
 }
 
 void cgroup_free(struct cgroup *cgroup)
 {
     if (cgroup) {
-        for (int i = 0; i < cgroup->join_count; i++) {
-            fd_close(&cgroup->join_fds[i]);
+        for (int i = 0; i < cgroup->group_count; i++) {
+            fd_close(&cgroup->groups[i].fd);
         }
         g_strfreev(cgroup->directories);
         g_free(cgroup);
@@ -272,10 +282,17 @@ const char *const *cgroup_directories(const struct cgroup *cgroup)
     return (const char *const *)cgroup->directories;
 }
 
-const int *cgroup_join_fds(const struct cgroup *cgroup, int *count)
+const struct spawn_group *cgroup_groups(const struct cgroup *cgroup, int *count)
 {
-    *count = cgroup->join_count;
-    return cgroup->join_fds;
+    *count = cgroup->group_count;
+    return cgroup->groups;
+}
+
+static int open_group(const char *directory, bool unified)
+{
+    g_autofree char *tasks = g_build_filename(directory, "tasks", NULL);
+    return unified ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                   : open(tasks, O_WRONLY | O_CLOEXEC);
 }
 
 static bool write_number(const char *directory, const char *name, int64_t number)
@@ -314,7 +331,7 @@ static bool limit_cpu(const char *directory, bool unified, int milli)
            write_number(directory, "cpu.cfs_quota_us", quota_us);
 }
 
-/* One group: made, limited, opened. The bits of what it does. */
+/* One group: made, limited, opened. The bits of what it keeps to and does; none when it failed. */
 static unsigned make_group(struct cgroup *cgroup, unsigned at, const struct cgroup_limits *limits)
 {
     const char *directory = cgroup->directories[at];
@@ -336,20 +353,52 @@ static unsigned make_group(struct cgroup *cgroup, unsigned at, const struct cgro
         limit_cpu(directory, unified, limits->cpu_milli)) {
         does |= CGROUP_CPU;
     }
-    g_autofree char *procs = g_build_filename(directory, "cgroup.procs", NULL);
-    int fd = open(procs, O_WRONLY | O_CLOEXEC);
+    int fd = open_group(directory, unified);
     if (fd < 0) {
         return 0;
     }
-    cgroup->join_fds[cgroup->join_count++] = fd;
+    cgroup->groups[cgroup->group_count++] = (struct spawn_group){.unified = unified, .fd = fd};
     return does;
+}
+
+/* Of a group that is made: what no other group is needed for any more. */
+static unsigned covered_by(const struct cgroup *cgroup, unsigned at)
+{
+    unsigned covers = cgroup->abilities[at];
+    if (cgroup->unified[at]) {
+        /* Linux 5.14; before, only the freezer keeps them from forking while they die. */
+        g_autofree char *kill = g_build_filename(cgroup->directories[at], "cgroup.kill", NULL);
+        covers &= access(kill, W_OK) == 0 ? ~0U : ~(unsigned)CGROUP_END;
+    }
+    return covers;
+}
+
+static void leave_out(struct cgroup *cgroup, unsigned at)
+{
+    g_free(cgroup->directories[at]);
+    cgroup->count--;
+    for (unsigned i = at; i < cgroup->count; i++) {
+        cgroup->directories[i] = cgroup->directories[i + 1];
+        cgroup->unified[i] = cgroup->unified[i + 1];
+        cgroup->abilities[i] = cgroup->abilities[i + 1];
+    }
+    cgroup->directories[cgroup->count] = NULL;
 }
 
 unsigned cgroup_make(struct cgroup *cgroup, const struct cgroup_limits *limits)
 {
     unsigned does = 0;
-    for (unsigned i = 0; i < cgroup->count; i++) {
+    unsigned wanted = CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPU_TIME | CGROUP_END;
+    wanted |= limits->cpu_milli > 0 ? CGROUP_CPU : 0;
+    for (unsigned i = 0; i < cgroup->count;) {
+        int made = cgroup->group_count;
+        if (!(cgroup->abilities[i] & wanted)) {
+            leave_out(cgroup, i);
+            continue;
+        }
         does |= make_group(cgroup, i, limits);
+        wanted &= cgroup->group_count > made ? ~covered_by(cgroup, i) : ~0U;
+        i++;
     }
     return does;
 }

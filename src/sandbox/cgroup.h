@@ -9,7 +9,7 @@
  *    steps are then its siblings.
  * 2. cgroup_new() for each step names the groups, without making them: their directories are to be
  *    recorded first (base/job_group.h). cgroup_make() makes them and sets the limits.
- * 3. The leader joins by cgroup_join_fds() (struct spawn_limits).
+ * 3. The leader joins by cgroup_groups() (struct spawn_limits).
  * 4. When everything in them has ended, cgroup_read() tells what the step took, and which limits it
  *    ran into; then job_group_remove() and cgroup_free().
  */
@@ -61,15 +61,16 @@ struct cgroup;
 struct cgroup *cgroup_new(const GPtrArray *places, const char *name);
 void cgroup_free(struct cgroup *cgroup);
 
-/* NULL-terminated; empty when there are no places. */
+/* NULL-terminated; after cgroup_make() those that it has not left out. */
 const char *const *cgroup_directories(const struct cgroup *cgroup);
 
-/* Makes the groups; a place where that fails is left out. Returns the bits of the limits that the
+/* Makes the groups that are needed: none for what another of them does already, none for a limit
+ * that is not asked for. Returns the bits of the limits that the
  * kernel now keeps to (MEMORY, PIDS, CPU, each only if asked for) and of END and CPU_TIME. */
 unsigned cgroup_make(struct cgroup *cgroup, const struct cgroup_limits *limits);
 
-/* Opened cgroup.procs files, for struct spawn_limits. */
-const int *cgroup_join_fds(const struct cgroup *cgroup, int *count);
+/* Those that are made, for struct spawn_limits. */
+const struct spawn_group *cgroup_groups(const struct cgroup *cgroup, int *count);
 
 struct cgroup_figures {
     int64_t memory_peak_bytes, pids_peak, cpu_us; /* -1 = unknown */

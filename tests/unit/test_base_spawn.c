@@ -103,7 +103,8 @@ static void start__group_that_cannot_be_joined__is_told_as_a_limit(void)
     struct spawn_options options = SPAWN_OPTIONS_INIT;
     struct spawn_failure failure = {SPAWN_STAGE_NONE, 0};
     auto_fd full = open("/dev/full", O_WRONLY | O_CLOEXEC);
-    const struct spawn_limits limits = {.join_fds = &full, .join_count = 1};
+    const struct spawn_group group = {.fd = full};
+    const struct spawn_limits limits = {.groups = &group, .group_count = 1};
     g_autoptr(GError) error = NULL;
     options.argv = argv;
     options.limits = &limits;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/job_group.h"
 #include "base/job_token.h"
+#include "base/spawn.h"
 #include "sandbox/cgroup.h"
 
 #define ADD(function) g_test_add_func("/cgroup/" #function, function)
@@ -186,7 +187,7 @@ static void version_2__limits__go_into_its_files_and_figures_come_out(void)
     assert_file(group, "pids.max", "20");
     assert_file(group, "cpu.max", "150000 100000");
     int count = 0;
-    cgroup_join_fds(cgroup, &count);
+    cgroup_groups(cgroup, &count);
     g_assert_cmpint(count, ==, 1);
     struct cgroup_figures figures;
     cgroup_read(cgroup, &figures);
@@ -207,6 +208,7 @@ static void limits__without_files__are_not_kept_to(void)
     g_autofree char *group = g_build_filename(directory, "job", NULL);
     g_assert_cmpint(g_mkdir(group, 0700), ==, 0);
     put(group, "cgroup.procs", "");
+    put(group, "tasks", "");
     for (int unified = 0; unified < 2; unified++) {
         g_autoptr(GPtrArray) places =
             place_of(directory, unified, CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPU);
@@ -224,6 +226,62 @@ static void limits__without_files__are_not_kept_to(void)
     g_assert_true(file_remove_tree_at_path(directory, NULL));
 }
 
+/* The hybrid layout: version 2 counts the time, and kills where it can. */
+static void several_places__only_those_that_add_something_are_taken(void)
+{
+    static const struct {
+        const char *name;
+        bool unified;
+        unsigned abilities;
+    } known[] = {
+        {"freezer", false, CGROUP_END},      {"cpu", false, CGROUP_CPU},
+        {"cpuacct", false, CGROUP_CPU_TIME}, {"memory", false, CGROUP_MEMORY},
+        {"pids", false, CGROUP_PIDS},        {"unified", true, CGROUP_CPU_TIME | CGROUP_END},
+    };
+    static const struct {
+        bool kills;
+        int cpu_milli;
+        const char *expected;
+    } cases[] = {
+        {true, 0, "unified memory pids"},
+        {false, 0, "unified freezer memory pids"},
+        {true, 500, "unified cpu memory pids"},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *root = g_dir_make_tmp("phantom_ci-cgroup-XXXXXX", NULL);
+        g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(free_place);
+        for (unsigned p = 0; p < G_N_ELEMENTS(known); p++) {
+            g_autofree char *directory = g_build_filename(root, known[p].name, NULL);
+            g_autofree char *group = g_build_filename(directory, "job", NULL);
+            g_assert_cmpint(g_mkdir_with_parents(group, 0700), ==, 0);
+            put(group, "tasks", "");
+            if (known[p].unified && cases[i].kills) {
+                put(group, "cgroup.kill", "");
+            }
+            struct cgroup_place *place = g_new0(struct cgroup_place, 1);
+            *place = (struct cgroup_place){g_steal_pointer(&directory), known[p].unified,
+                                           known[p].abilities};
+            g_ptr_array_add(places, place);
+        }
+        struct cgroup *cgroup = cgroup_new(places, "job");
+        const struct cgroup_limits limits = {.cpu_milli = cases[i].cpu_milli};
+        cgroup_make(cgroup, &limits);
+        g_autoptr(GString) taken = g_string_new(NULL);
+        int count = 0;
+        const struct spawn_group *groups = cgroup_groups(cgroup, &count);
+        for (const char *const *at = cgroup_directories(cgroup); *at; at++) {
+            g_autofree char *directory = g_path_get_dirname(*at);
+            g_autofree char *name = g_path_get_basename(directory);
+            g_string_append_printf(taken, "%s%s", taken->len ? " " : "", name);
+        }
+        g_assert_cmpstr(taken->str, ==, cases[i].expected);
+        g_assert_cmpint(count, ==, (int)g_strv_length((char **)cgroup_directories(cgroup)));
+        g_assert_true(groups[0].unified);
+        cgroup_free(cgroup);
+        g_assert_true(file_remove_tree_at_path(root, NULL));
+    }
+}
+
 static void no_place__nothing_is_made_or_kept_to(void)
 {
     g_autoptr(GPtrArray) places = g_ptr_array_new();
@@ -232,9 +290,70 @@ static void no_place__nothing_is_made_or_kept_to(void)
     int count = -1;
     g_assert_cmpuint(cgroup_make(cgroup, &limits), ==, 0);
     g_assert_null(*cgroup_directories(cgroup));
-    cgroup_join_fds(cgroup, &count);
+    cgroup_groups(cgroup, &count);
     g_assert_cmpint(count, ==, 0);
     cgroup_free(cgroup);
+}
+
+static char *run_in_groups(const struct cgroup *cgroup, const char *const *argv)
+{
+    struct spawn_run_options options = {.spawn = SPAWN_OPTIONS_INIT,
+                                        .out_limit_bytes = 1 << 16,
+                                        .err_limit_bytes = 100,
+                                        .timeout_ms = 20000,
+                                        .cancel_fd = -1};
+    struct spawn_limits limits = {.nice = 0};
+    struct spawn_result result;
+    GError *error = NULL;
+    limits.groups = cgroup_groups(cgroup, &limits.group_count);
+    options.spawn.argv = argv;
+    options.spawn.limits = &limits;
+    g_assert_true(spawn_run(&options, &result, &error));
+    g_assert_no_error(error);
+    char *out = g_strdup(result.out);
+    spawn_result_clear(&result);
+    return out;
+}
+
+static void groups_of_this_kernel__the_child_is_in_each_when_it_executes(void)
+{
+    const char *const argv[] = {"cat", "/proc/self/cgroup", NULL};
+    g_autoptr(GPtrArray) places = cgroup_find_places(0);
+    g_autofree char *name = g_strdup_printf("phantom_ci-test-%d", (int)getpid());
+    g_autofree char *ending = g_strdup_printf("/%s\n", name);
+    if (places->len == 0) {
+        g_test_skip("no control groups can be made here");
+        return;
+    }
+    struct cgroup *cgroup = cgroup_new(places, name);
+    const struct cgroup_limits limits = {.memory_bytes = 0};
+    int count = 0;
+    cgroup_make(cgroup, &limits);
+    g_assert_nonnull(cgroup_groups(cgroup, &count));
+    g_assert_cmpint(count, >, 0);
+    g_autofree char *membership = run_in_groups(cgroup, argv);
+    g_auto(GStrv) parts = g_strsplit(membership, ending, -1);
+    g_assert_cmpint((int)g_strv_length(parts) - 1, ==, count);
+    g_assert_true(job_group_remove(cgroup_directories(cgroup)));
+    cgroup_free(cgroup);
+}
+
+/* As on a kernel that can't make a process in a group. */
+static void group_that_nothing_is_born_in__is_joined_by_its_file(void)
+{
+    const char *const argv[] = {"true", NULL};
+    g_autofree char *directory = g_dir_make_tmp("phantom_ci-cgroup-XXXXXX", NULL);
+    g_autofree char *group = g_build_filename(directory, "job", NULL);
+    g_assert_cmpint(g_mkdir(group, 0700), ==, 0);
+    put(group, "cgroup.procs", "");
+    g_autoptr(GPtrArray) places = place_of(directory, true, CGROUP_END);
+    struct cgroup *cgroup = cgroup_new(places, "job");
+    const struct cgroup_limits limits = {.memory_bytes = 0};
+    cgroup_make(cgroup, &limits);
+    g_free(run_in_groups(cgroup, argv));
+    assert_file(group, "cgroup.procs", "0");
+    cgroup_free(cgroup);
+    g_assert_true(file_remove_tree_at_path(directory, NULL));
 }
 
 /* A record names nothing but groups of its job: a directory of the user with the same name stays.
@@ -270,7 +389,10 @@ int main(int argc, char **argv)
     ADD(name__is_that_of_the_token);
     ADD(version_2__limits__go_into_its_files_and_figures_come_out);
     ADD(limits__without_files__are_not_kept_to);
+    ADD(several_places__only_those_that_add_something_are_taken);
     ADD(no_place__nothing_is_made_or_kept_to);
+    ADD(groups_of_this_kernel__the_child_is_in_each_when_it_executes);
+    ADD(group_that_nothing_is_born_in__is_joined_by_its_file);
     ADD(end__record_with_foreign_lines__touches_nothing);
     return g_test_run();
 }
