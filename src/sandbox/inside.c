@@ -9,8 +9,10 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,7 @@ enum {
     FIRST_OWN_FD = 3,
     FALLBACK_MAX_FD = 4096,
     EXIT_TROUBLE = 125,
+    STEP_STACK_BYTES = 64 * 1024, /* until its program runs */
 };
 
 struct inside {
@@ -41,6 +44,7 @@ struct inside {
     int write_count;
     bool restrict_files, restrict_scopes;
     int signal_fd;
+    int not_executed; /* the errno, when the program of the step could not be executed */
     pid_t step;
     bool ended;
     int status;
@@ -195,23 +199,23 @@ static int execute(const struct inside *inside)
 }
 
 /* close_range(2), Linux 5.9, or one after the other. */
-static void close_own(int but)
+static void close_own(void)
 {
 #ifdef SYS_close_range
-    if (syscall(SYS_close_range, but + 1, ~0U, 0) == 0 &&
-        (but == FIRST_OWN_FD || syscall(SYS_close_range, FIRST_OWN_FD, but - 1, 0) == 0)) {
+    if (syscall(SYS_close_range, FIRST_OWN_FD, ~0U, 0) == 0) {
         return;
     }
 #endif
     for (int fd = FIRST_OWN_FD; fd < FALLBACK_MAX_FD; fd++) {
-        if (fd != but) {
-            close(fd);
-        }
+        close(fd);
     }
 }
 
-static _Noreturn void run_step(const struct inside *inside, int exec_fd)
+/* The process of the step, which has this one's memory until it executes (see start_step). It
+ * returns only when it can't. */
+static int run_step(void *data)
 {
+    struct inside *inside = data;
     sigset_t none;
     sigemptyset(&none);
     for (int number = 1; number < NSIG; number++) {
@@ -219,34 +223,24 @@ static _Noreturn void run_step(const struct inside *inside, int exec_fd)
     }
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    /* Above all that is passed on, close-on-exec: its end says that the program runs. */
-    int failure_fd = fcntl(exec_fd, F_DUPFD_CLOEXEC, FIRST_OWN_FD);
-    close_own(failure_fd);
-    int errnum = execute(inside);
-    ssize_t ignored = write(failure_fd, &errnum, sizeof(errnum));
-    (void)ignored;
-    _exit(127);
+    close_own();
+    inside->not_executed = execute(inside);
+    return 127;
 }
 
+/* As posix_spawn(3) does it, but into a session of its own and with other descriptors: the child
+ * has a stack of its own and all other memory of this process, which stands still until the program
+ * runs or the child has ended. That needs no copy of the memory, and no pipe for the errno. */
 static void start_step(struct inside *inside, int landlock)
 {
-    int ends[2];
-    int errnum = 0;
-    if (pipe2(ends, O_CLOEXEC) != 0 || (inside->step = fork()) < 0) {
+    static _Alignas(max_align_t) char stack[STEP_STACK_BYTES];
+    inside->step = clone(run_step, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, inside);
+    if (inside->step < 0) {
         fail(INSIDE_NOT_STARTED, errno, "the step");
     }
-    if (inside->step == 0) {
-        run_step(inside, ends[1]);
+    if (inside->not_executed) {
+        fail(INSIDE_NOT_EXECUTED, inside->not_executed, inside->argv[0]);
     }
-    close(ends[1]);
-    ssize_t got;
-    do {
-        got = read(ends[0], &errnum, sizeof(errnum));
-    } while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)sizeof(errnum)) {
-        fail(INSIDE_NOT_EXECUTED, errnum, inside->argv[0]);
-    }
-    close(ends[0]);
     report(INSIDE_STARTED, landlock, 0, "");
 }
 
