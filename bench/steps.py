@@ -47,7 +47,9 @@ def bwrap_arguments(operations):
         elif kind == "read":
             arguments += ["--ro-bind", path, path]
         elif kind == "write":
-            arguments += ["--bind-try", value or path, path]
+            # The temporary directory is that of a job: the one that was named is gone with it.
+            pathlib.Path(value or path).mkdir(parents=True, exist_ok=True)
+            arguments += ["--bind", value or path, path]
         elif kind == "link":
             arguments += ["--symlink", value, path]
         elif kind == "file":
