@@ -334,8 +334,8 @@ GError *git_too_large(int64_t file_max_bytes)
 {
     g_autofree char *size = units_format_size(file_max_bytes);
     return g_error_new(GIT_ERROR, ERROR_INVALID,
-                       "the commit is refused: it has a file, or comes in a pack, of more than %s "
-                       "(fetch_max)",
+                       "the commit is refused: a file of it, its pack, or git's index of its files "
+                       "has more than %s (fetch_max)",
                        size);
 }
 
