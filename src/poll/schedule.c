@@ -54,7 +54,7 @@ int64_t schedule_slack(int64_t interval_ms)
     return MIN(interval_ms / 100, SCHEDULE_SLACK_MAX_MS);
 }
 
-int64_t schedule_slack_here(int64_t interval_ms)
+int64_t schedule_slack_here(int64_t interval_ms, int64_t wait_ms)
 {
-    return interval_ms / 10;
+    return CLAMP(wait_ms, 0, interval_ms) / 10;
 }

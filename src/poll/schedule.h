@@ -49,7 +49,9 @@ int64_t schedule_watched(int64_t interval_ms);
 int64_t schedule_slack(int64_t interval_ms);
 
 /* The same for looks at files of this machine, which spare no server by being spread: a tenth, so
- * that those of one interval come together for all their jitter, and share one wake-up. */
-int64_t schedule_slack_here(int64_t interval_ms);
+ * that those of one interval come together for all their jitter, and share one wake-up. But a tenth
+ * of the wait where that is shorter: where files are watched, the wait after a failure is a small
+ * part of the interval, and must not be slack altogether. */
+int64_t schedule_slack_here(int64_t interval_ms, int64_t wait_ms);
 
 #endif

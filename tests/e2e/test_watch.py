@@ -1,4 +1,6 @@
 """Repositories on this machine tell of a push themselves."""
+import sqlite3
+
 import pytest
 
 from env.gitrepo import GitRepo
@@ -68,6 +70,21 @@ def test_a_watched_repository_is_not_stale_while_it_is_quiet(phantom, repo, watc
     """Its next look is an hour away; a second is enough to be stale for one that should have been looked at."""
     phantom.wait_until(lambda: phantom.json("status")[0]["repos"] == 1, what="status")
     phantom.cli("status", "--stale", "1ms", check=0)
+
+
+def test_what_cannot_be_recorded_is_looked_at_again_after_a_pause(phantom, repo):
+    """After 10 s, 20 s and so on: not with the next wake-up, for all that the next regular look is 15 minutes away."""
+    repo.workflow("true")
+    phantom.watch(repo, poll_interval="10s")
+    daemon = phantom.start("--quiet")
+    phantom.wait_baseline()
+    phantom.wait_until(lambda: phantom.repo()["road"] == "files, watched", what="the watch")
+    with sqlite3.connect(phantom.state / "state.db", timeout=30) as database:
+        database.execute("CREATE TRIGGER broken BEFORE INSERT ON job BEGIN SELECT RAISE(ABORT, 'broken'); END")
+    database.close()
+    repo.commit_and_push()
+    daemon.wait_event("look failed repo=app .*broken")
+    assert 1 <= phantom.repo()["failures"] <= 3, "one push may be seen in two or three steps"
 
 
 def knows_reftables(repo):

@@ -87,9 +87,17 @@ static void schedule_slack_here__covers_the_jitter_of_an_interval(void)
     for (size_t i = 0; i < G_N_ELEMENTS(intervals_ms); i++) {
         int64_t least_ms = schedule_after_success(intervals_ms[i], false, 0);
         int64_t most_ms = schedule_after_success(intervals_ms[i], false, UINT32_MAX);
-        g_assert_cmpint(schedule_slack_here(intervals_ms[i]), >=, most_ms - least_ms);
-        g_assert_cmpint(schedule_slack_here(intervals_ms[i]), <, intervals_ms[i] / 4);
+        int64_t slack_ms = schedule_slack_here(intervals_ms[i], most_ms);
+        g_assert_cmpint(slack_ms, >=, most_ms - least_ms);
+        g_assert_cmpint(slack_ms, <, intervals_ms[i] / 4);
     }
+}
+
+static void schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait(void)
+{
+    g_assert_cmpint(schedule_slack_here(SCHEDULE_WATCHED_MS, 10000), ==, 1000);
+    g_assert_cmpint(schedule_slack_here(SCHEDULE_WATCHED_MS, -1), ==, 0);
+    g_assert_cmpint(schedule_slack_here(10000, SCHEDULE_WATCHED_MS), ==, 1000);
 }
 
 static char *main_only[] = {(char *)"main", NULL};
@@ -307,6 +315,9 @@ int main(int argc, char **argv)
                     schedule_slack__is_a_hundredth_and_never_long);
     g_test_add_func("/poll/schedule_slack_here__covers_the_jitter_of_an_interval",
                     schedule_slack_here__covers_the_jitter_of_an_interval);
+    g_test_add_func(
+        "/poll/schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait",
+        schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait);
     g_test_add_func("/poll/detect__every_situation__has_its_verdict",
                     detect__every_situation__has_its_verdict);
     g_test_add_func("/poll/detect__known_branch_no_longer_asked_for__is_unwanted",

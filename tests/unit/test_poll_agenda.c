@@ -352,7 +352,8 @@ static void wake__slack_of_files__those_of_one_interval_come_together(void)
              item = agenda_next(agenda, now_ms)) {
             int64_t wait_ms = schedule_after_success(INTERVAL_MS, false, g_rand_int(random));
             agenda_end(agenda, item, now_ms);
-            agenda_put(agenda, item, now_ms + wait_ms, schedule_slack_here(INTERVAL_MS), now_ms);
+            agenda_put(agenda, item, now_ms + wait_ms, schedule_slack_here(INTERVAL_MS, wait_ms),
+                       now_ms);
         }
         late_wakes += now_ms >= (int64_t)ROUNDS / 2 * INTERVAL_MS ? 1 : 0;
         now_ms = agenda_wake_ms(agenda, now_ms);
