@@ -395,14 +395,22 @@ static bool write_touched(struct look_book *book, GError **error)
     return good && (!book->summary_touched || write_summary(book, error));
 }
 
-bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
+static void untouch_all(struct look_book *book)
 {
-    bool good = book->fd < 0 || write_touched(book, error);
     for (unsigned i = 0; i < book->touched->len; i++) {
         ((struct entry *)g_ptr_array_index(book->touched, i))->touched = UNTOUCHED;
     }
     g_ptr_array_set_size(book->touched, 0);
     book->summary_touched = false;
+}
+
+/* What could not be written stays touched: later looks may change nothing but times. */
+bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
+{
+    bool good = book->fd < 0 || write_touched(book, error);
+    if (good) {
+        untouch_all(book);
+    }
     book->flushed_ms = now_ms;
     return good;
 }

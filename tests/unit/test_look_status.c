@@ -1,5 +1,7 @@
 #include <glib.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -164,6 +166,37 @@ static void book__times_touched_with_gaps__all_are_read_back(void)
     tear_down(&place);
 }
 
+/* Whole until it has been written: looks without news write nothing but times. */
+static void flush__no_room__what_was_touched_is_written_the_next_time(void)
+{
+    struct place place;
+    struct rlimit before;
+    g_autoptr(GError) error = NULL;
+    set_up(&place, (const char *const[]){"app", NULL});
+    struct look_status *app = look_book_get(place.book, "app");
+    const struct look_summary late = {300, 5000};
+    fill(app);
+    look_book_touch(place.book, app);
+    look_book_set_summary(place.book, &late);
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &before), ==, 0);
+    const struct rlimit none = {.rlim_cur = 1, .rlim_max = before.rlim_max};
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &none), ==, 0);
+    bool good = look_book_flush(place.book, 1, &error);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
+    g_assert_false(good);
+    g_assert_nonnull(error);
+    look_book_touch_times(place.book, app);
+    g_assert_true(look_book_flush_due(place.book, 1, INT64_MAX));
+    g_assert_true(look_book_flush(place.book, 2, NULL));
+    g_assert_false(look_book_flush_due(place.book, 100000, INT64_MAX));
+    struct look_summary summary;
+    g_autoptr(GHashTable) table = read_all(&place, &summary);
+    check_filled(g_hash_table_lookup(table, "app"));
+    g_assert_cmpint(summary.late_ms, ==, 300);
+    tear_down(&place);
+}
+
 static void flush_due__touched__once_a_second_or_before_a_long_sleep(void)
 {
     struct place place;
@@ -295,6 +328,7 @@ int main(int argc, char **argv)
     ADD(book__opened_again__knows_what_the_last_one_wrote);
     ADD(book__more_records_than_one_write_takes__all_are_there);
     ADD(book__times_touched_with_gaps__all_are_read_back);
+    ADD(flush__no_room__what_was_touched_is_written_the_next_time);
     ADD(flush_due__touched__once_a_second_or_before_a_long_sleep);
     ADD(summary__changed__is_read_back);
     ADD(record__long_error__is_cut_at_a_character);
