@@ -14,7 +14,7 @@
 #include "daemon/launch.h"
 
 /* The file, of the machine that it is on:
- * 1. a record of the daemon, which says how many sections there are;
+ * 1. a record of the daemon;
  * 2. the times of each section, one struct times after the other;
  * 3. a record of each section, in the same order.
  * A record is one JSON object, blanks, and a newline. `g` at its beginning and `h` at its end are
@@ -46,10 +46,10 @@ struct look_book {
     char *path;
     int fd;              /* -1 = there is no file */
     GHashTable *entries; /* repo -> struct entry * */
+    GPtrArray *order;    /* of struct entry *, as in the file */
     GPtrArray *touched;  /* of struct entry * */
     struct look_summary summary;
     bool summary_touched;
-    unsigned sections; /* in the file */
     unsigned generation;
     int64_t flushed_ms; /* monotonic */
 };
@@ -149,13 +149,11 @@ static bool encode_status(char *record, const struct look_status *status, unsign
     return fill_record(record, status_to_json(status, generation, less, NULL));
 }
 
-static bool encode_summary(char *record, const struct look_summary *summary, unsigned sections,
-                           unsigned generation)
+static bool encode_summary(char *record, const struct look_summary *summary, unsigned generation)
 {
-    return fill_record(record,
-                       json_pack("{s:I,s:I,s:I,s:I,s:I}", "g", (json_int_t)generation, "late",
-                                 (json_int_t)summary->late_ms, "at", (json_int_t)summary->at_ms,
-                                 "sections", (json_int_t)sections, "h", (json_int_t)generation));
+    return fill_record(record, json_pack("{s:I,s:I,s:I,s:I}", "g", (json_int_t)generation, "late",
+                                         (json_int_t)summary->late_ms, "at",
+                                         (json_int_t)summary->at_ms, "h", (json_int_t)generation));
 }
 
 static size_t times_at(unsigned slot)
@@ -180,32 +178,21 @@ static json_t *load_record(const char *record)
     return root;
 }
 
-/* How many sections there are; 0 when the file is not what this version writes. */
-static unsigned read_summary(const char *bytes, size_t length, struct look_summary *summary)
+static void read_summary(const char *bytes, struct look_summary *summary)
 {
-    json_int_t late = 0, at = 0, sections = 0;
-    json_t *root = length >= LOOK_STATUS_RECORD_BYTES ? load_record(bytes) : NULL;
-    bool good =
-        json_unpack(root, "{s:I,s:I,s:I}", "late", &late, "at", &at, "sections", &sections) == 0 &&
-        sections > 0 && sections <= FILE_MAX_BYTES / LOOK_STATUS_RECORD_BYTES &&
-        length >= record_at((unsigned)sections, 0);
-    json_decref(root);
-    if (good) {
+    json_int_t late = 0, at = 0;
+    json_t *root = load_record(bytes);
+    if (json_unpack(root, "{s:I,s:I}", "late", &late, "at", &at) == 0) {
         *summary = (struct look_summary){late, at};
     }
-    return good ? (unsigned)sections : 0;
+    json_decref(root);
 }
 
-static struct look_status *read_status(const char *bytes, size_t length, unsigned sections,
-                                       unsigned slot)
+static struct look_status *read_status(const char *bytes, unsigned sections, unsigned slot)
 {
     struct times times;
-    size_t at = record_at(sections, slot);
-    if (length < at + LOOK_STATUS_RECORD_BYTES) {
-        return NULL;
-    }
     memcpy(&times, bytes + times_at(slot), sizeof(times));
-    json_t *root = times.begin == times.end ? load_record(bytes + at) : NULL;
+    json_t *root = times.begin == times.end ? load_record(bytes + record_at(sections, slot)) : NULL;
     struct look_status *status = root ? status_from_json(root, &times) : NULL;
     json_decref(root);
     return status;
@@ -225,9 +212,15 @@ GHashTable *look_status_read(const char *path, struct look_summary *summary, GEr
         g_hash_table_unref(table);
         return NULL;
     }
-    unsigned sections = read_summary(bytes, length, summary);
+    /* A file is made as long as it stays, under another name. */
+    unsigned sections = 0;
+    if (length >= LOOK_STATUS_RECORD_BYTES) {
+        read_summary(bytes, summary);
+        sections = (unsigned)((length - LOOK_STATUS_RECORD_BYTES) /
+                              (sizeof(struct times) + LOOK_STATUS_RECORD_BYTES));
+    }
     for (unsigned slot = 0; slot < sections; slot++) {
-        struct look_status *status = read_status(bytes, length, sections, slot);
+        struct look_status *status = read_status(bytes, sections, slot);
         if (status) {
             g_hash_table_replace(table, status->repo, status);
         }
@@ -256,6 +249,7 @@ struct look_book *look_book_open(const char *path, GError **error)
     book->path = g_strdup(path);
     book->fd = -1;
     book->entries = new_entries();
+    book->order = g_ptr_array_new();
     book->touched = g_ptr_array_new();
     g_autoptr(GHashTable) old = look_status_read(path, NULL, error);
     GHashTableIter iterator;
@@ -276,6 +270,7 @@ void look_book_close(struct look_book *book)
     if (book) {
         fd_close(&book->fd);
         g_hash_table_unref(book->entries);
+        g_ptr_array_unref(book->order);
         g_ptr_array_unref(book->touched);
         g_free(book->path);
         g_free(book);
@@ -336,7 +331,7 @@ static bool write_at(const struct look_book *book, const void *bytes, size_t len
 static bool write_summary(struct look_book *book, GError **error)
 {
     char record[LOOK_STATUS_RECORD_BYTES];
-    return !encode_summary(record, &book->summary, book->sections, ++book->generation) ||
+    return !encode_summary(record, &book->summary, ++book->generation) ||
            write_at(book, record, sizeof(record), 0, error);
 }
 
@@ -388,7 +383,7 @@ static bool write_touched(struct look_book *book, GError **error)
         const struct entry *entry = g_ptr_array_index(book->touched, i);
         if (entry->touched == TOUCHED_ALL &&
             encode_status(record, &entry->status, ++book->generation)) {
-            good = write_at(book, record, sizeof(record), record_at(book->sections, entry->slot),
+            good = write_at(book, record, sizeof(record), record_at(book->order->len, entry->slot),
                             error);
         }
     }
@@ -405,46 +400,11 @@ static void untouch_all(struct look_book *book)
 }
 
 /* What could not be written stays touched: later looks may change nothing but times. */
-bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
-{
-    bool good = book->fd < 0 || write_touched(book, error);
-    if (good) {
-        untouch_all(book);
-    }
-    book->flushed_ms = now_ms;
-    return good;
-}
-
-/* The entries of `repos`, in their order. */
-static GPtrArray *keep_entries(struct look_book *book, const char *const *repos)
-{
-    GPtrArray *order = g_ptr_array_new();
-    GHashTable *old = g_steal_pointer(&book->entries);
-    book->entries = new_entries();
-    g_ptr_array_set_size(book->touched, 0);
-    for (; *repos; repos++) {
-        struct entry *entry = NULL;
-        if (!g_hash_table_steal_extended(old, *repos, NULL, (void **)&entry)) {
-            entry = g_new0(struct entry, 1);
-            entry->status.repo = g_strdup(*repos);
-        }
-        entry->slot = order->len;
-        entry->touched = UNTOUCHED;
-        g_ptr_array_add(order, entry);
-        g_hash_table_insert(book->entries, entry->status.repo, entry);
-    }
-    g_hash_table_unref(old);
-    return order;
-}
-
-static bool write_all(struct look_book *book, const GPtrArray *order, GError **error)
+static bool write_records(struct look_book *book, GError **error)
 {
     g_autofree char *records = g_malloc((size_t)RECORDS_AT_ONCE * LOOK_STATUS_RECORD_BYTES);
+    const GPtrArray *order = book->order;
     unsigned first = 0;
-    book->sections = order->len;
-    if (!write_summary(book, error) || !write_all_times(book, order, error)) {
-        return false;
-    }
     while (first < order->len) {
         unsigned count = MIN(order->len - first, RECORDS_AT_ONCE);
         for (unsigned i = 0; i < count; i++) {
@@ -455,7 +415,7 @@ static bool write_all(struct look_book *book, const GPtrArray *order, GError **e
             }
         }
         if (!write_at(book, records, (size_t)count * LOOK_STATUS_RECORD_BYTES,
-                      record_at(book->sections, first), error)) {
+                      record_at(order->len, first), error)) {
             return false;
         }
         first += count;
@@ -463,10 +423,9 @@ static bool write_all(struct look_book *book, const GPtrArray *order, GError **e
     return true;
 }
 
-bool look_book_set_repos(struct look_book *book, const char *const *repos, GError **error)
+/* A new file under a new name: a reader never sees records of another order. */
+static bool write_anew(struct look_book *book, GError **error)
 {
-    g_autoptr(GPtrArray) order = keep_entries(book, repos);
-    /* A new file under a new name: a reader never sees records of another order. */
     g_autofree char *temporary = g_strconcat(book->path, ".new", NULL);
     fd_close(&book->fd);
     unlink(temporary);
@@ -474,13 +433,50 @@ bool look_book_set_repos(struct look_book *book, const char *const *repos, GErro
     if (book->fd < 0) {
         return error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", temporary);
     }
-    if (!write_all(book, order, error)) {
-        fd_close(&book->fd);
-        return false;
+    bool good = write_summary(book, error) && write_all_times(book, book->order, error) &&
+                write_records(book, error);
+    if (good && rename(temporary, book->path) < 0) {
+        good = error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", book->path);
     }
-    if (rename(temporary, book->path) < 0) {
+    if (!good) {
         fd_close(&book->fd);
-        return error_set_errno(error, DAEMON_ERROR, errno, "cannot write %s", book->path);
     }
-    return true;
+    return good;
+}
+
+bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
+{
+    bool good = book->fd >= 0 ? write_touched(book, error) : write_anew(book, error);
+    if (good) {
+        untouch_all(book);
+    }
+    book->flushed_ms = now_ms;
+    return good;
+}
+
+/* The entries of `repos`, in their order. */
+static void keep_entries(struct look_book *book, const char *const *repos)
+{
+    GHashTable *old = g_steal_pointer(&book->entries);
+    book->entries = new_entries();
+    g_ptr_array_set_size(book->touched, 0);
+    g_ptr_array_set_size(book->order, 0);
+    for (; *repos; repos++) {
+        struct entry *entry = NULL;
+        if (!g_hash_table_steal_extended(old, *repos, NULL, (void **)&entry)) {
+            entry = g_new0(struct entry, 1);
+            entry->status.repo = g_strdup(*repos);
+        }
+        entry->slot = book->order->len;
+        entry->touched = UNTOUCHED;
+        g_ptr_array_add(book->order, entry);
+        g_hash_table_insert(book->entries, entry->status.repo, entry);
+    }
+    g_hash_table_unref(old);
+}
+
+bool look_book_set_repos(struct look_book *book, const char *const *repos, GError **error)
+{
+    keep_entries(book, repos);
+    return write_anew(book, error);
 }

@@ -1,4 +1,5 @@
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -278,8 +279,8 @@ static void read__torn_or_cut_off__leaves_out_what_is_not_whole(void)
     set_up(&place, (const char *const[]){"app", "web", NULL});
     g_assert_true(g_file_get_contents(place.path, &bytes, &length, NULL));
     check_read(&place, bytes, length, 2);
-    check_read(&place, bytes, length - 1, 1);
-    check_read(&place, bytes, length - 2 * LOOK_STATUS_RECORD_BYTES - 1, 0);
+    check_read(&place, bytes, length - 1, 0);
+    check_read(&place, bytes, LOOK_STATUS_RECORD_BYTES - 1, 0);
     bytes[LOOK_STATUS_RECORD_BYTES]++; /* the times of app */
     check_read(&place, bytes, length, 1);
     bytes[length - LOOK_STATUS_RECORD_BYTES + 1] = 'x'; /* the record of web */
@@ -307,16 +308,27 @@ static void read__absence_and_garbage__are_empty_tables(void)
     tear_down(&place);
 }
 
-static void set_repos__no_room_for_the_file__fails_and_the_book_stays_usable(void)
+static void set_repos__no_room_for_the_file__fails_and_the_next_flush_writes_it(void)
 {
     g_autoptr(GError) error = NULL;
-    struct look_book *book = look_book_open("/nonexistent/looks", NULL);
-    const char *const repos[] = {"app", NULL};
-    g_assert_false(look_book_set_repos(book, repos, &error));
+    struct place place;
+    const char *const repos[] = {"app", "web", NULL};
+    set_up(&place, repos);
+    look_book_close(place.book);
+    g_assert_true(file_remove_tree_at_path(place.directory, NULL));
+    place.book = look_book_open(place.path, NULL);
+    g_assert_false(look_book_set_repos(place.book, repos, &error));
     g_assert_nonnull(error);
-    look_book_touch(book, look_book_get(book, "app"));
-    g_assert_true(look_book_flush(book, 1, NULL));
-    look_book_close(book);
+    look_book_get(place.book, "web")->last_look_ms = 5;
+    look_book_touch_times(place.book, look_book_get(place.book, "web"));
+    g_assert_false(look_book_flush(place.book, 1, NULL));
+    g_assert_cmpint(g_mkdir(place.directory, 0700), ==, 0);
+    g_assert_true(look_book_flush(place.book, 2, NULL));
+    g_autoptr(GHashTable) table = read_all(&place, NULL);
+    g_assert_cmpuint(g_hash_table_size(table), ==, 2);
+    const struct look_status *web = g_hash_table_lookup(table, "web");
+    g_assert_cmpint(web->last_look_ms, ==, 5);
+    tear_down(&place);
 }
 
 int main(int argc, char **argv)
@@ -335,6 +347,6 @@ int main(int argc, char **argv)
     ADD(record__no_room_for_all__the_error_stays_in_part);
     ADD(read__torn_or_cut_off__leaves_out_what_is_not_whole);
     ADD(read__absence_and_garbage__are_empty_tables);
-    ADD(set_repos__no_room_for_the_file__fails_and_the_book_stays_usable);
+    ADD(set_repos__no_room_for_the_file__fails_and_the_next_flush_writes_it);
     return g_test_run();
 }
