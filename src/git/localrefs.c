@@ -47,6 +47,7 @@ struct local_refs {
     bool has_accepted;           /* if of any */
     bool asked_for_owner;
     enum state state;
+    bool is_thorough; /* each look looks at the configuration */
     bool is_anchored; /* what was read would not be there if the repository were gone */
     bool is_loose;    /* all that was read: packed-refs has no say in it */
     char digest[REFSET_DIGEST_LENGTH + 1];
@@ -69,6 +70,11 @@ struct local_refs *local_refs_new(const char *url, const char *const *wanted)
 void local_refs_set_settle_ms(struct local_refs *local, int64_t settle_ms)
 {
     local->settle_ms = settle_ms;
+}
+
+void local_refs_set_thorough(struct local_refs *local, bool thorough)
+{
+    local->is_thorough = thorough;
 }
 
 static void release_files(struct local_refs *local)
@@ -310,7 +316,7 @@ static GHashTable *read_all(struct local_refs *local, GError **error)
  * enough for that, unless nothing else would show that the repository is gone. */
 static bool repository_stands(const struct local_refs *local)
 {
-    bool in_turn = local->looks % LOCAL_REFS_CONFIGURATION_EVERY == 0;
+    bool in_turn = local->is_thorough || local->looks % LOCAL_REFS_CONFIGURATION_EVERY == 0;
     return (local->state == READ && local->is_anchored && !in_turn) ||
            (local_repository_stands(&local->repository) && local_proof_stands(&local->reftable));
 }

@@ -37,6 +37,9 @@ struct local_refs;
 struct local_refs *local_refs_new(const char *url, const char *const *wanted);
 void local_refs_free(struct local_refs *local);
 
+/* Where looks are rare, each looks at the configuration; false at first. */
+void local_refs_set_thorough(struct local_refs *local, bool thorough);
+
 enum local_refs_result {
     LOCAL_REFS_SAME, /* as at the last look of this struct that read them, or when git answered */
     LOCAL_REFS_READ, /* *refs is a table as git/refset.h has it; the caller's */

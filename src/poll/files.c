@@ -76,6 +76,7 @@ enum local_refs_result files_look(struct tracked *tracked, GHashTable **refs, GE
     if (!tracked->known) {
         local_refs_forget(tracked->files);
     }
+    local_refs_set_thorough(tracked->files, tracked->road.is_watched);
     return local_refs_look(tracked->files, refs, error);
 }
 

@@ -182,6 +182,31 @@ static void test_unchanged(void)
     fixture_clear(&fixture);
 }
 
+static void test_thorough(void)
+{
+    struct fixture fixture;
+    struct observer observer;
+    fixture_init(&fixture);
+    g_free(commit(&fixture, "echo 1 >a"));
+    for (int thorough = 0; thorough < 2; thorough++) {
+        observer_init(&observer, fixture.source, main_only);
+        local_refs_set_thorough(observer.local, thorough);
+        assert_result(&observer, LOCAL_REFS_READ);
+        settle(&observer);
+        g_free(sh(fixture.source, "git config transfer.hideRefs refs/heads/none"));
+        g_autofree char *listing = ask_git(observer.url);
+        unsigned looks = 1;
+        while (look_given(&observer, listing) == LOCAL_REFS_SAME) {
+            looks++;
+        }
+        g_assert_cmpuint(looks, <=, LOCAL_REFS_CONFIGURATION_EVERY);
+        g_assert_true(!thorough || looks == 1);
+        g_free(sh(fixture.source, "git config --unset transfer.hideRefs"));
+        observer_clear(&observer);
+    }
+    fixture_clear(&fixture);
+}
+
 /* A look at the loose file is enough, until that is gone. */
 static void test_packed_beside_loose(void)
 {
@@ -544,6 +569,7 @@ int main(int argc, char **argv)
     g_test_add_func("/localrefs/look__nothing_changed__reads_nothing", test_unchanged);
     g_test_add_func("/localrefs/look__packed_refs_behind_a_loose_one_change__reads_nothing",
                     test_packed_beside_loose);
+    g_test_add_func("/localrefs/configuration__changed__is_seen_in_turn_or_at_once", test_thorough);
     g_test_add_func("/localrefs/look__stamps_are_young__reads_again", test_young);
     g_test_add_func("/localrefs/look__files_written_in_place__reads_them", test_written_in_place);
     g_test_add_func("/localrefs/look__only_git_can_tell__is_left_to_git", test_left_to_git);
