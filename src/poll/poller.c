@@ -35,10 +35,7 @@ struct poller {
 
 static void put(struct poller *poller, struct tracked *tracked, int64_t due_ms, int64_t now_ms)
 {
-    int64_t interval_ms = tracked_interval_ms(tracked, now_ms);
-    int64_t slack_ms = tracked->item.lane == LANE_FILES
-                           ? schedule_slack_here(interval_ms, due_ms - now_ms)
-                           : schedule_slack(interval_ms);
+    int64_t slack_ms = schedule_slack(tracked_interval_ms(tracked, now_ms));
     agenda_put(poller->agenda, &tracked->item, due_ms, slack_ms, now_ms);
 }
 

@@ -23,6 +23,12 @@ int64_t schedule_after_success(int64_t interval_ms, bool first, uint32_t random)
     return interval_ms - jitter + random_share(2 * jitter + 1, random);
 }
 
+int64_t schedule_together(int64_t begun_ms, int64_t interval_ms)
+{
+    int64_t next = (begun_ms + interval_ms / 4) / interval_ms + 1;
+    return next * interval_ms - begun_ms;
+}
+
 int64_t schedule_after_failure(int64_t interval_ms, unsigned failures, uint32_t random)
 {
     int64_t cap = MAX(interval_ms, SCHEDULE_BACKOFF_CAP_MS);
@@ -52,9 +58,4 @@ int64_t schedule_watched(int64_t interval_ms)
 int64_t schedule_slack(int64_t interval_ms)
 {
     return MIN(interval_ms / 100, SCHEDULE_SLACK_MAX_MS);
-}
-
-int64_t schedule_slack_here(int64_t interval_ms, int64_t wait_ms)
-{
-    return CLAMP(wait_ms, 0, interval_ms) / 10;
 }

@@ -28,6 +28,11 @@ int64_t schedule_first(unsigned position, unsigned count, int64_t apart_ms, int6
  * `random` is any number. */
 int64_t schedule_after_success(int64_t interval_ms, bool first, uint32_t random);
 
+/* The same for looks at files of this machine, which spare no server by being spread: all those of
+ * one interval fall on the same moments, the multiples of it, so that one wake-up does for them. At
+ * least a quarter of the interval. */
+int64_t schedule_together(int64_t begun_ms, int64_t interval_ms);
+
 /* The time until the look after `failures` (>= 1) failed ones in a row: the interval doubled each
  * time, at most the larger of the interval and SCHEDULE_BACKOFF_CAP_MS, less up to 20 % of jitter.
  */
@@ -47,11 +52,5 @@ int64_t schedule_watched(int64_t interval_ms);
 
 /* How much too early a look may begin, for the sake of fewer wake-ups. */
 int64_t schedule_slack(int64_t interval_ms);
-
-/* The same for looks at files of this machine, which spare no server by being spread: a tenth, so
- * that those of one interval come together for all their jitter, and share one wake-up. But a tenth
- * of the wait where that is shorter: where files are watched, the wait after a failure is a small
- * part of the interval, and must not be slack altogether. */
-int64_t schedule_slack_here(int64_t interval_ms, int64_t wait_ms);
 
 #endif

@@ -84,17 +84,23 @@ int64_t tracked_interval_ms(const struct tracked *tracked, int64_t now_ms)
     return tracked->road.is_watched ? schedule_watched(interval_ms) : interval_ms;
 }
 
+static int64_t wait_after_success_ms(const struct tracked *tracked, int64_t interval_ms)
+{
+    return tracked->item.lane == LANE_FILES
+               ? schedule_together(tracked->item.begun_ms, interval_ms)
+               : schedule_after_success(interval_ms, !tracked->seen_well, g_random_int());
+}
+
 static int64_t next_due_ms(struct tracked *tracked, bool good, int64_t now_ms)
 {
-    int64_t interval_ms = tracked_interval_ms(tracked, now_ms);
     int64_t wait_ms;
     if (good) {
+        wait_ms = wait_after_success_ms(tracked, tracked_interval_ms(tracked, now_ms));
         tracked->failures = 0;
-        wait_ms = schedule_after_success(interval_ms, !tracked->seen_well, g_random_int());
         tracked->seen_well = true;
     } else {
         /* What failed may have been the recording: no watch tells when there is room again. */
-        interval_ms = remote_interval_ms(tracked->remote, now_ms - tracked->changed_ms);
+        int64_t interval_ms = remote_interval_ms(tracked->remote, now_ms - tracked->changed_ms);
         tracked->failures++;
         wait_ms = schedule_after_failure(interval_ms, tracked->failures, g_random_int());
     }

@@ -81,23 +81,23 @@ static void schedule_slack__is_a_hundredth_and_never_long(void)
     g_assert_cmpint(schedule_slack(86400000), ==, SCHEDULE_SLACK_MAX_MS);
 }
 
-static void schedule_slack_here__covers_the_jitter_of_an_interval(void)
+static void schedule_together__any_begin__falls_on_a_multiple_of_the_interval(void)
 {
-    static const int64_t intervals_ms[] = {1000, 60000, 86400000};
+    static const int64_t intervals_ms[] = {50, 1000, 60000, 86400000};
     for (size_t i = 0; i < G_N_ELEMENTS(intervals_ms); i++) {
-        int64_t least_ms = schedule_after_success(intervals_ms[i], false, 0);
-        int64_t most_ms = schedule_after_success(intervals_ms[i], false, UINT32_MAX);
-        int64_t slack_ms = schedule_slack_here(intervals_ms[i], most_ms);
-        g_assert_cmpint(slack_ms, >=, most_ms - least_ms);
-        g_assert_cmpint(slack_ms, <, intervals_ms[i] / 4);
+        int64_t interval_ms = intervals_ms[i];
+        for (int64_t share = 0; share < 50; share++) {
+            int64_t begun_ms = 7 * interval_ms + share * interval_ms / 50;
+            int64_t wait_ms = schedule_together(begun_ms, interval_ms);
+            g_assert_cmpint((begun_ms + wait_ms) % interval_ms, ==, 0);
+            g_assert_cmpint(wait_ms, >=, interval_ms / 4);
+            g_assert_cmpint(wait_ms, <=, interval_ms + interval_ms / 4);
+        }
+        /* One that began in time, or as much too early as it may, stays with the others. */
+        int64_t early_ms = 7 * interval_ms - schedule_slack(interval_ms);
+        g_assert_cmpint(schedule_together(7 * interval_ms, interval_ms), ==, interval_ms);
+        g_assert_cmpint(early_ms + schedule_together(early_ms, interval_ms), ==, 8 * interval_ms);
     }
-}
-
-static void schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait(void)
-{
-    g_assert_cmpint(schedule_slack_here(SCHEDULE_WATCHED_MS, 10000), ==, 1000);
-    g_assert_cmpint(schedule_slack_here(SCHEDULE_WATCHED_MS, -1), ==, 0);
-    g_assert_cmpint(schedule_slack_here(10000, SCHEDULE_WATCHED_MS), ==, 1000);
 }
 
 static char *main_only[] = {(char *)"main", NULL};
@@ -313,11 +313,8 @@ int main(int argc, char **argv)
     g_test_add_func("/poll/schedule_watched__is_a_safety_net", schedule_watched__is_a_safety_net);
     g_test_add_func("/poll/schedule_slack__is_a_hundredth_and_never_long",
                     schedule_slack__is_a_hundredth_and_never_long);
-    g_test_add_func("/poll/schedule_slack_here__covers_the_jitter_of_an_interval",
-                    schedule_slack_here__covers_the_jitter_of_an_interval);
-    g_test_add_func(
-        "/poll/schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait",
-        schedule_slack_here__wait_shorter_than_the_interval__is_a_part_of_the_wait);
+    g_test_add_func("/poll/schedule_together__any_begin__falls_on_a_multiple_of_the_interval",
+                    schedule_together__any_begin__falls_on_a_multiple_of_the_interval);
     g_test_add_func("/poll/detect__every_situation__has_its_verdict",
                     detect__every_situation__has_its_verdict);
     g_test_add_func("/poll/detect__known_branch_no_longer_asked_for__is_unwanted",

@@ -2,7 +2,6 @@
 
 #include "poll/agenda.h"
 #include "poll/heap.h"
-#include "poll/schedule.h"
 
 /* ------------------------------------------------------------------------------------- heap */
 
@@ -336,33 +335,6 @@ static void simulation__hundred_thousand_items__all_begin_in_time(void)
     remove_all(agenda, items, ITEMS);
 }
 
-static void wake__slack_of_files__those_of_one_interval_come_together(void)
-{
-    enum { ITEMS = 100, INTERVAL_MS = 10000, ROUNDS = 20 };
-    struct agenda *agenda = make_agenda(9, 9, 9, 0);
-    g_autoptr(GRand) random = g_rand_new_with_seed(4);
-    struct agenda_item items[ITEMS];
-    for (unsigned i = 0; i < ITEMS; i++) {
-        add(agenda, &items[i], NULL, LANE_FILES, (int64_t)i * INTERVAL_MS / ITEMS);
-    }
-    int64_t now_ms = agenda_wake_ms(agenda, 0);
-    unsigned late_wakes = 0;
-    while (now_ms < (int64_t)ROUNDS * INTERVAL_MS) {
-        for (struct agenda_item *item = agenda_next(agenda, now_ms); item;
-             item = agenda_next(agenda, now_ms)) {
-            int64_t wait_ms = schedule_after_success(INTERVAL_MS, false, g_rand_int(random));
-            agenda_end(agenda, item, now_ms);
-            agenda_put(agenda, item, now_ms + wait_ms, schedule_slack_here(INTERVAL_MS, wait_ms),
-                       now_ms);
-        }
-        late_wakes += now_ms >= (int64_t)ROUNDS / 2 * INTERVAL_MS ? 1 : 0;
-        now_ms = agenda_wake_ms(agenda, now_ms);
-    }
-    /* Those that began far apart stay so: no more than a slack's width fits between them. */
-    g_assert_cmpuint(late_wakes, <=, ROUNDS / 2 * 12);
-    remove_all(agenda, items, ITEMS);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -381,6 +353,5 @@ int main(int argc, char **argv)
     ADD(stuck__nobody_asks_for_what_is_due__grows);
     ADD(put__scheduled_again__moves_and_leaves_no_trace);
     ADD(simulation__hundred_thousand_items__all_begin_in_time);
-    ADD(wake__slack_of_files__those_of_one_interval_come_together);
     return g_test_run();
 }
