@@ -399,7 +399,6 @@ static void untouch_all(struct look_book *book)
     book->summary_touched = false;
 }
 
-/* What could not be written stays touched: later looks may change nothing but times. */
 static bool write_records(struct look_book *book, GError **error)
 {
     g_autofree char *records = g_malloc((size_t)RECORDS_AT_ONCE * LOOK_STATUS_RECORD_BYTES);
@@ -444,6 +443,7 @@ static bool write_anew(struct look_book *book, GError **error)
     return good;
 }
 
+/* What could not be written stays touched: later looks may change nothing but times. */
 bool look_book_flush(struct look_book *book, int64_t now_ms, GError **error)
 {
     bool good = book->fd >= 0 ? write_touched(book, error) : write_anew(book, error);
