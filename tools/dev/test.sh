@@ -11,7 +11,8 @@ usage: ./dev test [--quick] [-k EXPRESSION]
 
 Sets up, builds with gcc, clang, and gcc with sanitizers, and runs: the unit tests (gcc and sanitizers),
 the end-to-end tests (gcc; all but the slow ones also with sanitizers), the attacks (gcc), each fuzzer for a
-few seconds, and lint. The last line is `N passed, N failed` for all of it. Logs: build/logs/.
+few seconds, and lint (beside the end-to-end tests, at the lowest priority). The last line is
+`N passed, N failed` for all of it. Logs: build/logs/.
 
   --quick         the gcc build alone: unit tests, and end-to-end tests and attacks that are not marked `slow`
   -k EXPRESSION   the gcc build alone: end-to-end tests and attacks as pytest selects them, and unit test
@@ -22,7 +23,7 @@ tests at once (default: three times the processors).
 EOF
 }
 
-TOTAL_PASSED=0 TOTAL_FAILED=0 TOTAL_SKIPPED=0 SUMMARY='' SECTION_BEGIN=0
+TOTAL_PASSED=0 TOTAL_FAILED=0 TOTAL_SKIPPED=0 SUMMARY='' SECTION_BEGIN=0 LINT_PID=''
 
 section() {
     SECTION_BEGIN=$(now)
@@ -73,8 +74,9 @@ unit_section() {
     shift
     section "unit tests ($kind)"
     rm -f "$directory/meson-logs/testlog.json"
+    # Many of them wait for git.
     with_lock "$kind" logged "$LOGS/unit-$kind.log" \
-        meson test -C "$directory" --no-rebuild --print-errorlogs "$@"
+        meson test -C "$directory" --no-rebuild --print-errorlogs --num-processes "$((2 * $(cores)))" "$@"
     tally_results "unit tests ($kind)" meson "$directory/meson-logs/testlog.json"
 }
 
@@ -120,19 +122,36 @@ pytest_section() {
 fuzz_section() {
     section "fuzzers"
     # shellcheck disable=SC2046
-    run_fuzzers 6 $(fuzzer_names)
+    run_fuzzers 4 $(fuzzer_names)
     tally fuzzers "$FUZZ_PASSED" "$FUZZ_FAILED" 0
 }
 
-lint_section() {
+# Lint needs processors, and the end-to-end tests mostly wait: it takes what they leave, in a process group of
+# its own, so that it can be ended with this script.
+begin_lint() {
+    set -m
+    nice -n 19 ./dev lint >"$LOGS/lint.log" 2>&1 </dev/null &
+    LINT_PID=$!
+    set +m
+    trap 'kill_lint' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+kill_lint() {
+    [ -z "$LINT_PID" ] || kill -- "-$LINT_PID" 2>/dev/null
+}
+
+# end_lint: what begin_lint has found.
+end_lint() {
+    local counted
     section "lint"
-    if prepare_lint; then
-        # shellcheck disable=SC2086
-        run_checks $LINT_CHECKS
-        tally lint "$LINT_PASSED" "$LINT_FAILED" 0
-    else
-        tally lint 0 1 0
-    fi
+    wait "$LINT_PID"
+    LINT_PID=''
+    cat "$LOGS/lint.log"
+    counted=$(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$LOGS/lint.log")
+    # shellcheck disable=SC2086
+    tally lint ${counted:-0 1} 0
 }
 
 selected_unit_tests() {
@@ -165,13 +184,14 @@ run_everything() {
     build_section gcc && unit_section gcc
     build_section clang
     build_section asan && unit_section asan
+    begin_lint
     if [ -x build/gcc/src/phantom_ci ]; then
         e2e_section gcc
         attacks_section gcc
     fi
     [ -x build/asan/src/phantom_ci ] && e2e_section asan -m "not slow"
     build_section fuzz && fuzz_section
-    lint_section
+    end_lint
 }
 
 run_test() {
