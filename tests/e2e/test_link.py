@@ -25,19 +25,19 @@ def served(road, network, place, phantom, repo, trust_ssh):
     with network.server.inside():
         if road == "http":
             server = GitHttp(place, place / "remotes", network.server.address)
-            url, keys = server.url("app"), {}
+            url, keys, stop = server.url("app"), {}, server.stop
         elif road == "git daemon":
             server = GitDaemon(place, place / "remotes", network.server.address)
-            url, keys = server.url("app"), {}
+            url, keys, stop = server.url("app"), {}, server.stop
         else:
             server = GitSsh(place, phantom.home, address=network.server.address)
             server.trust()
             trust_ssh(server)
-            url, keys = server.url(repo.url), {"ssh_key_path": server.key}
+            url, keys, stop = server.url(repo.url), {"ssh_key_path": server.key}, server.stop_all
     try:
         yield server.port, url, keys
     finally:
-        server.stop()
+        stop()
 
 
 def limit_looks(phantom, daemon, limit):

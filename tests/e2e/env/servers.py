@@ -207,12 +207,16 @@ class GitSsh:
 
     def swap_host_key(self, host_key="host_b"):
         """Another machine in the place of this one, so that connections end, too."""
+        self.stop_all()
+        self.start(host_key)
+
+    def stop_all(self):
+        """With its connections, which else last as long as their clients, or as they seem to."""
         connections = descendants(self.daemon.pid, but="")
         self.stop()
         for pid in connections:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.start(host_key)
 
     def trust(self, host_key="host_a"):
         words = (self.directory / f"{host_key}.pub").read_text().split()
