@@ -1,6 +1,7 @@
 import os
 import pathlib
 import shutil
+import stat
 import sys
 import tempfile
 
@@ -10,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 
 from env.fakegit import FakeGit  # noqa: E402
 from env.gitrepo import GitRepo  # noqa: E402
-from env.phantom import BUILD, Phantom  # noqa: E402
+from env.phantom import BUILD, PROGRAMS_VARIABLE, Phantom  # noqa: E402
 from env.processes import kill_all, processes_of  # noqa: E402
 from env.waiting import wait_until  # noqa: E402
 
@@ -18,6 +19,27 @@ from env.waiting import wait_until  # noqa: E402
 def pytest_configure(config):
     if not (BUILD / "src" / "phantom_ci").exists():
         pytest.exit(f"phantom_ci is not built in {BUILD}: ./dev build", returncode=2)
+    is_open = all(path.stat().st_mode & stat.S_IXOTH for path in [BUILD, *BUILD.parents])
+    if os.geteuid() == 0 and not is_open and PROGRAMS_VARIABLE not in os.environ:
+        config.programs = copy_programs()
+        os.environ[PROGRAMS_VARIABLE] = config.programs  # for the workers, too
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "programs"):
+        shutil.rmtree(config.programs)
+
+
+def copy_programs():
+    """For tests that run them as a user without an account: a tree below /root is closed to him."""
+    directory = tempfile.mkdtemp(prefix="phantom_ci-programs-")
+    os.chmod(directory, 0o755)
+    for path in [*(BUILD / "src").glob("phantom_ci*"), BUILD / "tests" / "without_namespaces"]:
+        if path.is_file():
+            target = pathlib.Path(directory) / path.relative_to(BUILD)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy2(path, target)
+    return directory
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from env.phantom import BUILD
-from env.site import OLD_KERNEL, shell
+from env.phantom import programs
+from env.site import old_kernel_runner, shell
 
 LEVELS = ["workspace", "strict"]
 
@@ -266,7 +266,7 @@ def test_without_user_namespaces_no_step_runs_and_the_reason_is_named(site, leve
     """The old kernel is simulated: a seccomp filter that the job inherits refuses new namespaces."""
     site.watch(level, shell("echo ran"))
     site.own()
-    filtered = [OLD_KERNEL, *site.phantom.command("run", "app")]
+    filtered = [old_kernel_runner(), *site.phantom.command("run", "app")]
     result = subprocess.run(filtered, env=site.phantom.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, timeout=60, cwd=site.phantom.home, check=False)
     assert b"ran\n" not in result.stdout
@@ -278,7 +278,7 @@ def test_without_user_namespaces_no_step_runs_and_the_reason_is_named(site, leve
 def test_the_first_process_of_a_sandbox_refuses_to_be_any_other(tmp_path):
     """It signals everybody, which outside of a sandbox would be everybody of this user."""
     (tmp_path / "file").touch()
-    helper = str(BUILD / "src" / "phantom_ci-sandbox")
+    helper = str(programs() / "src" / "phantom_ci-sandbox")
     bystander = subprocess.Popen(["sleep", "100"])
     try:
         result = subprocess.run(["sh", "-c", 'exec "$0" -- true 3>"$1" 4<"$1" 5<"$1"', helper, str(tmp_path / "file")],

@@ -13,7 +13,14 @@ from .waiting import LIMIT, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("PHANTOM_CI_BUILD_DIR", ROOT / "build" / "gcc")).resolve()
+# conftest.py sets it where users without an account can't reach the build.
+PROGRAMS_VARIABLE = "PHANTOM_CI_TEST_PROGRAMS"
 FINAL = {"success", "failed", "error", "timeout", "canceled", "interrupted", "superseded", "skipped", "blocked"}
+
+
+def programs():
+    """The directory of src/ and tests/ with the programs under test, which everybody can reach."""
+    return pathlib.Path(os.environ.get(PROGRAMS_VARIABLE, BUILD))
 
 
 class Daemon:
@@ -97,7 +104,7 @@ class Phantom:
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "NO_COLOR": "1",
-            "PHANTOM_CI_LIBEXEC_DIR": str(BUILD / "src"),
+            "PHANTOM_CI_LIBEXEC_DIR": str(programs() / "src"),
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
@@ -106,7 +113,7 @@ class Phantom:
         self.errors = []  # what commands wrote to standard error
 
     def command(self, *args):
-        return [*self.wrapper, str(BUILD / "src" / "phantom_ci"), "--config-dir", str(self.config), "--state-dir", str(self.state),
+        return [*self.wrapper, str(programs() / "src" / "phantom_ci"), "--config-dir", str(self.config), "--state-dir", str(self.state),
                 "--cache-dir", str(self.cache), *map(str, args)]
 
     # ------------------------------------------------------------ configuration

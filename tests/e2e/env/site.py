@@ -7,12 +7,14 @@ import shutil
 import tempfile
 
 from .gitrepo import GitRepo
-from .phantom import BUILD, Phantom
+from .phantom import Phantom, programs
 from .processes import kill_all, processes_of
 from .waiting import wait_until
 
-# Runs a program as on a kernel without user namespaces, Landlock and openat2 (tests/tools).
-OLD_KERNEL = str(BUILD / "tests" / "without_namespaces")
+
+def old_kernel_runner():
+    """Runs a program as on a kernel without user namespaces, Landlock and openat2 (tests/tools)."""
+    return str(programs() / "tests" / "without_namespaces")
 
 
 def shell(text):
@@ -32,7 +34,7 @@ class Site:
             (self.phantom.home / name / "key").write_text("secret\n")
         (self.phantom.home / ".netrc").write_text("secret\n")
         (self.phantom.home / "notes").write_text("notes\n")
-        self.phantom.wrapper = [OLD_KERNEL] if old_kernel else []
+        self.phantom.wrapper = [old_kernel_runner()] if old_kernel else []
         if uid:
             self.phantom.wrapper += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
 
