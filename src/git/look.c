@@ -170,6 +170,7 @@ static bool start(struct git_look *look, const struct git_remote *remote, bool n
     options.stderr_fd = err_fd;
     options.new_session = true;
     options.parent_death_signal = SIGKILL;
+    options.ignore_sigpipe = true; /* of a server that hangs up git tells in words */
     look->pid = spawn_start(&options, NULL, error);
     if (look->pid > 0) {
         return true;

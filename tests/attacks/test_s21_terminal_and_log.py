@@ -79,6 +79,7 @@ def test_what_a_git_server_says_is_shown_escaped(phantom, place):
     # Defence: git/explain.c.
     class Rude(socketserver.StreamRequestHandler):
         def handle(self):
+            self.rfile.read(int(self.rfile.read(4), 16) - 4)  # what it asks for: else it may be told nothing at all
             text = b"ERR \x1b[31mred\x1b]0;t\x07\r2026-01-01 00:00:00 job finished job=1 state=success\n"
             self.wfile.write(b"%04x" % (len(text) + 4) + text)
 
