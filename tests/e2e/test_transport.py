@@ -151,3 +151,14 @@ def test_many_looks_over_file_http_and_ssh_miss_no_push(phantom, make_repo, http
     phantom.wait_idle()
     assert len(phantom.jobs()) == 30
     assert {job["state"] for job in phantom.jobs()} <= {"success", "superseded"}
+
+
+def test_a_server_that_hangs_up_kills_no_git(phantom, repo, fake_git):
+    """Git would be killed by SIGPIPE in the middle of a request, and tells of it in words when that is ignored."""
+    fake_git.on("*", "kill -PIPE $$")
+    repo.workflow("true")
+    phantom.watch(repo, road="git")
+    phantom.start(env=fake_git.env)
+    phantom.wait_baseline()
+    assert fake_git.calls("ls-remote") > 0
+    assert phantom.wait_job(sha=repo.commit_and_push())["state"] == "success"
