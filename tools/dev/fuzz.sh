@@ -38,16 +38,17 @@ run_fuzzers() {
     shift
     FUZZ_PASSED=0 FUZZ_FAILED=0
     rm -f "$LOGS"/fuzz_*.failed
-    local running=0
+    # By number: who called this may have other children.
+    local -a running=()
     for name; do
         (fuzz_one "$name" "$seconds" || : >"$LOGS/$name.failed") &
-        running=$((running + 1))
-        if [ "$running" -ge "$(cores)" ]; then
-            wait
-            running=0
+        running+=($!)
+        if [ "${#running[@]}" -ge "$(cores)" ]; then
+            wait "${running[@]}"
+            running=()
         fi
     done
-    wait
+    [ "${#running[@]}" = 0 ] || wait "${running[@]}"
     for name; do
         failed=$LOGS/$name.failed
         if [ -e "$failed" ]; then

@@ -122,7 +122,7 @@ pytest_section() {
 fuzz_section() {
     section "fuzzers"
     # shellcheck disable=SC2046
-    run_fuzzers 2 $(fuzzer_names)
+    run_fuzzers 6 $(fuzzer_names)
     tally fuzzers "$FUZZ_PASSED" "$FUZZ_FAILED" 0
 }
 
