@@ -97,6 +97,8 @@ def evaluate(road, rounds, watched):
         ratios = [samples[who].cpu_ms() / max(samples["phantom_ci"].cpu_ms(), 1e-6) for samples in rounds]
         figures["rows"][who] = {"looks": total.looks, "cpu_ms": total.cpu_ms(), "wall_ms": total.wall_ms(),
                                 "ratio": statistics.median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios)}
+    if watched:  # without looks there is nothing to compare
+        return figures
     for who, target in road.targets.items():
         ratio = figures["rows"][who]["ratio"]
         figures["targets"][who] = {"target": target, "ratio": ratio, "reached": ratio >= target}
@@ -131,7 +133,7 @@ def print_road(figures, options):
     print(f"  {'':40}{'looks':>8}{'CPU a look':>14}{'wall a look':>14}{'CPU ratio':>11}{'(rounds)':>17}")
     for who, row in figures["rows"].items():
         line = f"  {who:40}{row['looks']:8}{row['cpu_ms']:11.4f} ms{row['wall_ms']:11.2f} ms"
-        if who != "phantom_ci":
+        if who != "phantom_ci" and not figures["watched"]:
             line += f"{row['ratio']:11.1f}{row['ratio_low']:9.1f} .. {row['ratio_high']:.1f}"
         print(line)
     if figures["watched"]:
