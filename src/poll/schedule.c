@@ -25,7 +25,7 @@ int64_t schedule_after_success(int64_t interval_ms, bool first, uint32_t random)
 
 int64_t schedule_together(int64_t begun_ms, int64_t interval_ms)
 {
-    int64_t next = (begun_ms + interval_ms / 4) / interval_ms + 1;
+    int64_t next = (begun_ms + interval_ms / 20) / interval_ms + 1;
     return next * interval_ms - begun_ms;
 }
 

@@ -29,8 +29,8 @@ int64_t schedule_first(unsigned position, unsigned count, int64_t apart_ms, int6
 int64_t schedule_after_success(int64_t interval_ms, bool first, uint32_t random);
 
 /* The same for looks at files of this machine, which spare no server by being spread: all those of
- * one interval fall on the same moments, the multiples of it, so that one wake-up does for them. At
- * least a quarter of the interval. */
+ * one interval fall on the same moments, the multiples of it, so that one wake-up does for them.
+ * From a twentieth of the interval to a twentieth more than it. */
 int64_t schedule_together(int64_t begun_ms, int64_t interval_ms);
 
 /* The time until the look after `failures` (>= 1) failed ones in a row: the interval doubled each
