@@ -18,8 +18,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A control group, cgroups(7). To move a process to another one of version 2, or with its
- * cgroup.procs, makes the kernel wait for all its processors; the ways taken here do not. */
+/* A control group, cgroups(7). To write into its cgroup.procs makes the kernel wait for all its
+ * processors: so a child is made in its group of version 2 where clone3(2) can be had, and joins
+ * those of version 1 by their "tasks". */
 struct spawn_group {
     bool unified; /* version 2 */
     int fd;       /* its directory; of version 1 its file "tasks", opened for writing */
